@@ -1,0 +1,1 @@
+"""`mixlaw check`: what is in a run table, and what is wrong with it."""

@@ -1,0 +1,175 @@
+"""Named proportions on the simplex."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mixlaw.errors import Refused, one_of
+from mixlaw.files import read_json, replacing
+
+Array = NDArray[np.float64]
+
+ROUNDING = 0.005
+"""How far a row of proportions may be from summing to 1 and still be read as rounding."""
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """One proportion per domain; proportions are shares of training tokens, at least 0, and sum to 1.
+
+    Args:
+        domains: names, each once.
+        proportions: one float per domain, in the same order.
+
+    Raises:
+        Refused: for a repeated domain, a proportion that is negative or not finite, or a sum off 1 by more than 1e-6.
+    """
+
+    domains: tuple[str, ...]
+    proportions: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.domains) != len(self.proportions) or not self.domains:
+            raise Refused(
+                f"a mixture needs one proportion per domain; got {len(self.proportions)} for {len(self.domains)}"
+            )
+        if len(set(self.domains)) < len(self.domains):
+            repeated = next(name for name in self.domains if self.domains.count(name) > 1)
+            raise Refused(f"domain '{repeated}' appears twice in one mixture; keep one")
+        for domain, proportion in zip(self.domains, self.proportions, strict=True):
+            if not (np.isfinite(proportion) and proportion >= 0):
+                raise Refused(f"the proportion of '{domain}' is {proportion}; it must be a number of at least 0")
+        total = float(sum(self.proportions))
+        if abs(total - 1) > 1e-6:
+            raise Refused(f"the proportions sum to {total:.6g}, not 1; correct them")
+
+    @classmethod
+    def of(cls, proportions: Mapping[str, float]) -> "Mixture":
+        """Read `{domain: proportion}`; a sum within 0.005 of 1 is taken as rounding and divided out.
+
+        Raises:
+            Refused: for a value that is not a number, or a sum further from 1.
+        """
+        numbers: dict[str, float] = {}
+        for domain, proportion in proportions.items():
+            if isinstance(proportion, bool) or not isinstance(proportion, int | float):
+                raise Refused(f"the proportion of '{domain}' is {proportion!r}; it must be a number")
+            if not (np.isfinite(proportion) and proportion >= 0):
+                raise Refused(f"the proportion of '{domain}' is {proportion}; it must be a number of at least 0")
+            numbers[str(domain)] = float(proportion)
+        total = sum(numbers.values())
+        if abs(total - 1) > ROUNDING:
+            hint = "; they look like percentages: divide by 100" if abs(total - 100) < 1 else "; correct them"
+            raise Refused(f"the proportions of {', '.join(numbers) or 'no domain'} sum to {total:.6g}, not 1{hint}")
+        return cls(tuple(numbers), tuple(value / total for value in numbers.values()))
+
+    @classmethod
+    def uniform(cls, domains: Sequence[str]) -> "Mixture":
+        """The same proportion of every domain."""
+        return cls(tuple(domains), (1 / len(domains),) * len(domains))
+
+    @classmethod
+    def natural(cls, tokens: Mapping[str, float]) -> "Mixture":
+        """Proportions equal to token shares: the mixture of sampling documents without regard to domain."""
+        if any(not (np.isfinite(count) and count >= 0) for count in tokens.values()) or not sum(tokens.values()):
+            raise Refused(f"token counts must be numbers of at least 0, one of them positive; got {dict(tokens)}")
+        total = sum(tokens.values())
+        return cls(tuple(tokens), tuple(count / total for count in tokens.values()))
+
+    def as_dict(self) -> dict[str, float]:
+        """`{domain: proportion}`, the form of a mixture file."""
+        return dict(zip(self.domains, self.proportions, strict=True))
+
+    def aligned(self, domains: Sequence[str]) -> Array:
+        """Proportions in the order of `domains`, shape (M,); a domain the mixture does not name has proportion 0.
+
+        Raises:
+            Refused: if the mixture names a domain that is not in `domains`.
+        """
+        for domain in self.domains:
+            one_of(domain, domains, "domain")
+        named = self.as_dict()
+        return np.array([named.get(domain, 0.0) for domain in domains])
+
+    def epochs(self, budget_tokens: float, available: Mapping[str, float]) -> dict[str, float]:
+        """Passes over each domain when `budget_tokens` are trained on: proportion x budget / available tokens.
+
+        Raises:
+            Refused: if a domain with a positive proportion has no available tokens.
+        """
+        passes = {}
+        for domain, proportion in self.as_dict().items():
+            tokens = available.get(domain, 0)
+            if proportion > 0 and tokens <= 0:
+                raise Refused(f"the mixture takes {proportion:.4g} of '{domain}', which has no available tokens")
+            passes[domain] = proportion * budget_tokens / tokens if proportion > 0 else 0.0
+        return passes
+
+    def rounded(self, decimals: int) -> "Mixture":
+        """The nearest mixture with that many decimals, by largest remainder; it still sums to 1."""
+        scale = 10**decimals
+        scaled = np.array(self.proportions) * scale
+        units = np.floor(scaled).astype(int)
+        order = np.argsort(-(scaled - units), kind="stable")
+        units[order[: scale - int(units.sum())]] += 1
+        return Mixture(self.domains, tuple(float(unit) / scale for unit in units))
+
+
+def read_mixture(path: Path | str) -> Mixture:
+    """Read a mixture file `{"domain": proportion}`, or the `mixture` of an optimum file.
+
+    Raises:
+        Refused: naming the file and what is wrong in it.
+    """
+    content = read_json(path)
+    if isinstance(content, dict) and isinstance(content.get("mixture"), dict):
+        content = content["mixture"]
+    if not isinstance(content, dict) or not content:
+        raise Refused(f'{path} is not a mixture; write {{"domain": proportion, ...}}')
+    try:
+        return Mixture.of(content)
+    except Refused as error:
+        raise Refused(f"{path}: {error}") from None
+
+
+def read_mixtures(path: Path | str) -> dict[str, Mixture]:
+    """Read a mixtures file: csv, one row a candidate, one column a domain (with or without `mix.`), optional `name`.
+
+    Returns:
+        Mixtures by name; rows without a name are called by their number, from 1.
+
+    Raises:
+        Refused: naming file, row and column.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise Refused(f"{path} does not exist; check the path")
+    try:
+        frame = pd.read_csv(path, dtype={"name": str}, float_precision="round_trip", encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise Refused(f"{path} is not a csv table of mixtures: {error}") from None
+    columns = {column: column.removeprefix("mix.") for column in frame.columns if column != "name"}
+    if not len(frame) or not columns:
+        raise Refused(f"{path} holds no mixture; write one row a candidate, one column a domain")
+    mixtures: dict[str, Mixture] = {}
+    for number, row in enumerate(frame.to_dict("records"), start=1):
+        name = row.get("name")
+        name = str(number) if name is None or pd.isna(name) else str(name)
+        if name in mixtures:
+            raise Refused(f"{path}: row {number}: name '{name}' appears twice; give each mixture its own")
+        try:
+            mixtures[name] = Mixture.of({domain: row[column] for column, domain in columns.items()})
+        except Refused as error:
+            raise Refused(f"{path}: row {number} ('{name}'): {error}") from None
+    return mixtures
+
+
+def write_mixtures(path: Path | str, mixtures: Mapping[str, Mixture]) -> None:
+    """Write a mixtures file, one row a candidate."""
+    frame = pd.DataFrame([{"name": name, **mixture.as_dict()} for name, mixture in mixtures.items()])
+    with replacing(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")

@@ -1,0 +1,181 @@
+"""The plan of a study: the science, in one `plan.toml`."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mixlaw.errors import Refused
+from mixlaw.files import read_text
+
+Positive = Annotated[int, Field(gt=0)]
+Tokens = Annotated[int, Field(gt=0, description="training tokens")]
+
+
+class Section(BaseModel):
+    """A table of the plan: frozen, typed, and closed to unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class Corpus(Section):
+    """Where the tokenised domains lie, and what of them may be used.
+
+    Attributes:
+        path: folder made by `mixlaw corpus`, relative to the plan.
+        domains: domains to train on; all of the corpus when empty.
+        targets: validation sets to measure; all domains of the corpus when empty.
+        available_tokens: unique training tokens by domain, where fewer than the corpus holds may be used.
+    """
+
+    path: Path
+    domains: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    available_tokens: dict[str, Tokens] = {}
+
+
+class Design(Section):
+    """Which mixtures the proxies train on.
+
+    Attributes:
+        mixtures: how many, natural and uniform among them.
+        repeats: how many further runs, with other seeds, of the natural mixture: they measure the seed noise.
+        file: a mixtures file to use instead of sampling, relative to the plan.
+    """
+
+    mixtures: Annotated[int, Field(ge=2)] = 24
+    repeats: Annotated[int, Field(ge=0)] = 2
+    file: Path | None = None
+
+
+class Training(Section):
+    """How every run trains; a full run is a proxy with other numbers.
+
+    Attributes:
+        sequence_length: tokens of context.
+        batch_tokens: tokens of one step; a multiple of `sequence_length`.
+        learning_rate: peak, for the width of 64; other widths are scaled by 64 / width.
+        warmup: share of the run's steps over which the rate rises from 0.
+        schedule: "constant" reads losses from an averaged model (Hägele et al. 2024, 2405.18392), so one run gives every
+            token count; "wsd" and "cosine" decay to the end and give one.
+        decay: share of the run over which "wsd" decays to 0.
+        weight_decay, clip: AdamW's decay and the largest gradient norm.
+        evaluation_tokens: validation tokens per target and read-out.
+        device: "auto", "cpu" or "cuda".
+    """
+
+    sequence_length: Positive = 128
+    batch_tokens: Positive = 4096
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    schedule: Literal["constant", "wsd", "cosine"] = "constant"
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.2
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    evaluation_tokens: Positive = 16384
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @model_validator(mode="after")
+    def _whole_sequences(self) -> "Training":
+        if self.batch_tokens % self.sequence_length:
+            raise ValueError(
+                f"batch_tokens is {self.batch_tokens}, not a multiple of sequence_length {self.sequence_length}"
+            )
+        return self
+
+
+class Proxies(Section):
+    """The swarm.
+
+    Attributes:
+        sizes: names on the ladder of sizes, such as "0.1M".
+        tokens: token counts at which losses are read, rising; the last ends the run.
+    """
+
+    sizes: Annotated[tuple[str, ...], Field(min_length=1)]
+    tokens: Annotated[tuple[Tokens, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _rising(self) -> "Proxies":
+        if list(self.tokens) != sorted(set(self.tokens)):
+            raise ValueError(f"tokens must rise: {list(self.tokens)}")
+        return self
+
+
+class Target(Section):
+    """What the study is for: one training run at full scale.
+
+    Attributes:
+        size: a name on the ladder.
+        tokens: its budget.
+        max_epochs: passes over a domain that are allowed.
+        seeds: full runs of each mixture compared.
+    """
+
+    size: str
+    tokens: Tokens
+    max_epochs: Annotated[float, Field(gt=0)] = 4.0
+    seeds: Positive = 2
+
+
+class Plan(Section):
+    """One study.
+
+    Attributes:
+        name: of the study.
+        seed: of the design, the initial weights and the order of data.
+        weights: importance of each target; equal when empty.
+        folder: where the plan lies; paths in it are relative to here.
+    """
+
+    name: str
+    seed: int = 0
+    corpus: Corpus
+    design: Design = Design()
+    training: Training = Training()
+    proxies: Proxies
+    target: Target
+    weights: dict[str, Annotated[float, Field(ge=0)]] = {}
+    folder: Path = Path()
+
+    def path(self, relative: Path) -> Path:
+        """A path of the plan, seen from where the command runs."""
+        return self.folder / relative
+
+
+def read_plan(path: Path | str) -> Plan:
+    """Read a plan; refuse unknown keys with the nearest known one, and wrong values with what was needed."""
+    path = Path(path)
+    try:
+        content = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise Refused(f"{path}: {error}; correct the TOML") from None
+    if "folder" in content:
+        raise Refused(f"{path}: no key is called 'folder'; delete it")
+    try:
+        return Plan.model_validate({**content, "folder": path.parent})
+    except ValidationError as error:
+        raise Refused(f"{path}: {'; '.join(_explain(detail, content) for detail in error.errors()[:3])}") from None
+
+
+def _explain(detail: Mapping[str, Any], content: Mapping[str, Any]) -> str:
+    place = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        known = _keys(detail["loc"][:-1])
+        near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1, cutoff=0.4)
+        return f"no key is called '{place}'; " + (
+            f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
+        )
+    if detail["type"] == "missing":
+        return f"'{place}' is missing; add it"
+    return f"'{place}' is {detail['input']!r}: {detail['msg'].removeprefix('Value error, ')}"
+
+
+def _keys(place: tuple[Any, ...]) -> list[str]:
+    model: type[BaseModel] = Plan
+    for part in place:
+        model = model.model_fields[part].annotation  # type: ignore[assignment]
+    return [name for name in model.model_fields if name != "folder"]

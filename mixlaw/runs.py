@@ -1,0 +1,314 @@
+"""The run table: every measured loss, one row per checkpoint of one run."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mixlaw.errors import Refused, one_of
+from mixlaw.files import read_text, replacing, sha256
+from mixlaw.mixture import ROUNDING, Array
+
+MIX, LOSS = "mix.", "loss."
+REQUIRED = ("run", "params", "tokens")
+OPTIONAL = ("seed", "step", "lr", "group", "kind")
+SUFFIXES = (".csv", ".parquet", ".jsonl")
+
+
+@dataclass(frozen=True)
+class RunTable:
+    """A checked run table.
+
+    Rows are checkpoints, in file order. `frame` holds every column of the file, with proportions rescaled to sum to
+    exactly 1; `notes` says what reading changed or left out. Blank losses are NaN.
+    """
+
+    frame: pd.DataFrame
+    domains: tuple[str, ...]
+    targets: tuple[str, ...]
+    source: str = "run table"
+    sha256: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def runs(self) -> Array:
+        """(n,) names of the runs the rows belong to."""
+        return self.frame["run"].to_numpy(dtype=object)
+
+    @property
+    def params(self) -> Array:
+        """(n,) non-embedding parameters N."""
+        return self.frame["params"].to_numpy(dtype=float)
+
+    @property
+    def tokens(self) -> Array:
+        """(n,) training tokens seen D."""
+        return self.frame["tokens"].to_numpy(dtype=float)
+
+    @property
+    def proportions(self) -> Array:
+        """(n, M) proportions in the order of `domains`; rows sum to 1."""
+        return self.frame[[MIX + domain for domain in self.domains]].to_numpy(dtype=float)
+
+    @property
+    def losses(self) -> Array:
+        """(n, V) losses in the order of `targets`, nats per token; NaN = not measured."""
+        return self.frame[[LOSS + target for target in self.targets]].to_numpy(dtype=float)
+
+    @property
+    def mixtures(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+        """(n,) integer that is the same for rows of the same mixture: the groups that cross-validation keeps together."""
+        _, inverse = np.unique(np.round(self.proportions, 6), axis=0, return_inverse=True)
+        return inverse.reshape(-1)
+
+    def where(self, keep: "np.ndarray[tuple[int], np.dtype[np.bool_]] | pd.Series") -> "RunTable":
+        """The rows for which `keep` is true."""
+        return replace(self, frame=self.frame[np.asarray(keep, dtype=bool)].reset_index(drop=True))
+
+    def last(self) -> "RunTable":
+        """The checkpoint with most tokens of each run."""
+        return self.where(self.frame["tokens"] == self.frame.groupby("run")["tokens"].transform("max"))
+
+    def with_targets(self, targets: Sequence[str]) -> "RunTable":
+        """Keep only these targets, in this order; refuse names that are not in the table."""
+        return replace(self, targets=tuple(one_of(target, self.targets, "target") for target in targets))
+
+
+def read_runs(path: Path | str, *, renormalise: bool = False) -> RunTable:
+    """Read a run table from `.csv`, `.parquet` or `.jsonl`.
+
+    Args:
+        path: the file; see the run table in the README for its columns.
+        renormalise: divide proportions by their sum whatever it is, instead of refusing a sum off 1 by more than 0.005.
+
+    Raises:
+        Refused: naming file, row and column, what was found and what to do.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise Refused(f"{path} does not exist; check the path")
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise Refused(f"{path}: a run table is {', '.join(SUFFIXES)}, not '{suffix or 'a file without suffix'}'")
+    if path.is_file() and path.stat().st_size == 0:
+        raise Refused(f"{path} is empty; a run table has a header and one row per checkpoint")
+    frame = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}[suffix](path)
+    return check_runs(frame, source=str(path), digest=sha256(path), renormalise=renormalise)
+
+
+def check_runs(
+    frame: pd.DataFrame, *, source: str = "run table", digest: str = "", renormalise: bool = False
+) -> RunTable:
+    """Check a frame against the contract of the run table; `read_runs` is this after reading a file.
+
+    Raises:
+        Refused: naming row (counted from 1 after the header) and column.
+    """
+    frame = frame.rename(columns=lambda name: str(name).strip()).reset_index(drop=True)
+    repeated = frame.columns[frame.columns.duplicated()]
+    if len(repeated):
+        raise Refused(f"{source}: column '{repeated[0]}' appears twice; keep one")
+    domains = tuple(name.removeprefix(MIX) for name in frame.columns if name.startswith(MIX))
+    targets = tuple(name.removeprefix(LOSS) for name in frame.columns if name.startswith(LOSS))
+    _check_columns(frame, domains, targets, source)
+    if not len(frame):
+        raise Refused(f"{source} has a header but no rows; a run table has one row per checkpoint")
+    notes: list[str] = []
+    numeric = ["params", "tokens", *(MIX + d for d in domains), *(LOSS + t for t in targets)]
+    numeric += [name for name in frame.columns if name in ("step", "lr") or name.startswith("epochs.")]
+    blank_ok = {*(LOSS + t for t in targets), "step", "lr", *(n for n in frame.columns if n.startswith("epochs."))}
+    frame = frame.assign(**{name: _numbers(frame[name], name, source, name in blank_ok) for name in numeric})
+    frame["run"] = _names(frame["run"], source)
+    for name in ("params", "tokens"):
+        _refuse_rows(frame, frame[name] <= 0, name, source, "must be positive")
+    for target in targets:
+        _refuse_rows(frame, frame[LOSS + target] <= 0, LOSS + target, source, "a cross-entropy in nats is positive")
+    frame, rescaled = _normalise(frame, domains, source, renormalise)
+    notes += rescaled
+    frame, dropped = _one_row_per_checkpoint(frame, source)
+    notes += dropped
+    _same_within_run(frame, domains, source)
+    known = {*REQUIRED, *OPTIONAL}
+    prefixes = (MIX, LOSS, "epochs.", "bpb.")
+    unused = [name for name in frame.columns if name not in known and not name.startswith(prefixes)]
+    if unused:
+        notes.append(f"columns kept but not used: {', '.join(unused)}")
+    return RunTable(frame, domains, targets, source, digest, tuple(notes))
+
+
+def write_runs(table: RunTable | pd.DataFrame, path: Path | str) -> None:
+    """Write a run table whole or not at all; the suffix chooses csv, parquet or jsonl. Floats read back to the same bits."""
+    frame = table.frame if isinstance(table, RunTable) else table
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise Refused(f"{path}: a run table is {', '.join(SUFFIXES)}, not '{suffix or 'a file without suffix'}'")
+    with replacing(path) as temporary:
+        if suffix == ".csv":
+            frame.to_csv(temporary, index=False, lineterminator="\n")
+        elif suffix == ".jsonl":
+            lines = (
+                json.dumps({k: v for k, v in row.items() if not pd.isna(v)}, sort_keys=True, ensure_ascii=False)
+                for row in frame.astype(object).to_dict("records")
+            )
+            temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        else:
+            _need_pyarrow(path)
+            frame.to_parquet(temporary, index=False)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(
+            path, dtype={"run": str, "seed": str}, float_precision="round_trip", encoding="utf-8-sig", low_memory=False
+        )
+    except UnicodeDecodeError as error:
+        raise Refused(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise Refused(f"{path} is not a csv table: {error}") from None
+
+
+def _read_jsonl(path: Path) -> pd.DataFrame:
+    rows = []
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise Refused(f"{path}: line {number} is not JSON ({error}); correct or delete it") from None
+        if not isinstance(row, dict):
+            raise Refused(f"{path}: line {number} is not an object; write one {{column: value}} a line")
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    _need_pyarrow(path)
+    try:
+        return pd.read_parquet(path)
+    except Exception as error:  # pyarrow raises its own, OSError and ValueError for what is not parquet
+        raise Refused(f"{path} is not a parquet table: {error}") from None
+
+
+def _need_pyarrow(path: Path) -> None:
+    try:
+        import pyarrow  # noqa: F401  (an optional extra)
+    except ImportError:
+        raise Refused(f"{path}: parquet needs pyarrow; install mixlaw[parquet], or use csv") from None
+
+
+def _check_columns(frame: pd.DataFrame, domains: tuple[str, ...], targets: tuple[str, ...], source: str) -> None:
+    lacking = [name for name in REQUIRED if name not in frame.columns]
+    lacking += [] if domains else ["mix.<domain>"]
+    lacking += [] if targets else ["loss.<target>"]
+    if lacking:
+        found = ", ".join(frame.columns[:12]) + (", ..." if len(frame.columns) > 12 else "")
+        raise Refused(
+            f"{source} has no column {', '.join(lacking)} (found: {found}); a run table has run, params, tokens, "
+            "mix.<domain> and loss.<target>: rename the columns"
+        )
+
+
+def _numbers(column: pd.Series, name: str, source: str, blank_ok: bool) -> pd.Series:
+    if column.dtype == bool:
+        raise Refused(f"{source}: column '{name}' holds true and false; it must hold numbers")
+    numbers = pd.to_numeric(column, errors="coerce").astype(float)
+    strings = column.astype(str).str.strip().str.lower()
+    blank = column.isna() | strings.isin(["", "nan", "none", "null", "na", "n/a"])
+    wrong = numbers.isna() & ~blank
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise Refused(f"{source}: row {row + 1}, column '{name}': '{column.iloc[row]}' is not a number; correct it")
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        row = int(np.flatnonzero(infinite)[0])
+        raise Refused(
+            f"{source}: row {row + 1}, column '{name}': {column.iloc[row]} is not finite; leave it blank if it was not measured"
+        )
+    if blank.any() and not blank_ok:
+        row = int(np.flatnonzero(blank)[0])
+        raise Refused(f"{source}: row {row + 1}, column '{name}' is blank; every row needs it")
+    return numbers
+
+
+def _names(column: pd.Series, source: str) -> pd.Series:
+    blank = column.isna() | (column.astype(str).str.strip() == "")
+    if blank.any():
+        raise Refused(f"{source}: row {int(np.flatnonzero(blank)[0]) + 1}, column 'run' is blank; name every run")
+    return column.astype(str)
+
+
+def _refuse_rows(frame: pd.DataFrame, wrong: pd.Series, name: str, source: str, needed: str) -> None:
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise Refused(
+            f"{source}: row {row + 1} (run '{frame['run'].iloc[row]}'), column '{name}' is {frame[name].iloc[row]:g}; it {needed}"
+        )
+
+
+def _normalise(
+    frame: pd.DataFrame, domains: tuple[str, ...], source: str, renormalise: bool
+) -> tuple[pd.DataFrame, list[str]]:
+    columns = [MIX + domain for domain in domains]
+    for name in columns:
+        negative = frame[name] < 0
+        _refuse_rows(frame, negative, name, source, "must be at least 0")
+    sums = frame[columns].sum(axis=1)
+    off = (sums - 1).abs() > ROUNDING
+    if (sums <= 0).any():
+        row = int(np.flatnonzero(sums <= 0)[0])
+        raise Refused(f"{source}: row {row + 1} (run '{frame['run'].iloc[row]}'): every proportion is 0; correct them")
+    if off.any() and not renormalise:
+        row = int(np.flatnonzero(off)[0])
+        hint = (
+            "they look like percentages: divide by 100" if abs(sums.iloc[row] - 100) < 1 else "correct the proportions"
+        )
+        more = f" ({frame.loc[off, 'run'].nunique()} runs are off)" if off.sum() > 1 else ""
+        raise Refused(
+            f"{source}: row {row + 1}: mix.* of run '{frame['run'].iloc[row]}' sum to {sums.iloc[row]:.5g}, not 1{more}; "
+            f"{hint}, or pass --renormalise to divide by the sum"
+        )
+    rounded = (sums - 1).abs() > 1e-6
+    notes = []
+    if rounded.any():
+        notes.append(
+            f"{int(rounded.sum())} of {len(frame)} rows had proportions summing to between {sums.min():.5g} and "
+            f"{sums.max():.5g}; divided by their sum"
+        )
+    return frame.assign(**{name: frame[name] / sums for name in columns}), notes
+
+
+def _one_row_per_checkpoint(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[str]]:
+    same = frame.duplicated(keep="first")
+    notes = [f"{int(same.sum())} rows repeat another row exactly; dropped"] if same.any() else []
+    numbered = frame[~same]
+    twice = numbered.duplicated(["run", "tokens"], keep=False)
+    if twice.any():
+        first = numbered[twice].iloc[0]
+        rows = numbered.index[(numbered["run"] == first["run"]) & (numbered["tokens"] == first["tokens"])] + 1
+        raise Refused(
+            f"{source}: rows {', '.join(map(str, rows[:4]))} are both run '{first['run']}' at {first['tokens']:g} tokens but differ; "
+            "keep one, or give repeats of a run their own names"
+        )
+    return numbered.reset_index(drop=True), notes
+
+
+def _same_within_run(frame: pd.DataFrame, domains: tuple[str, ...], source: str) -> None:
+    columns = [*(MIX + domain for domain in domains), "params"]
+    by_run = frame.groupby("run")[columns]
+    wrong = by_run.max() - by_run.min() > 1e-6
+    if wrong.to_numpy().any():
+        row, place = np.argwhere(wrong.to_numpy())[0]
+        run, column = str(wrong.index[row]), columns[place]
+        values = sorted(frame.loc[frame["run"] == run, column].unique())
+        raise Refused(
+            f"{source}: run '{run}' has column '{column}' between {values[0]:g} and {values[-1]:g}; one run has one mixture and one "
+            "size: give each its own run name"
+        )

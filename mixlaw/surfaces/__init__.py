@@ -1,0 +1,1 @@
+"""Loss over mixture, params and tokens: one way of crossing scales a file."""
