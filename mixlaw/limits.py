@@ -98,7 +98,8 @@ class Limits:
             index = int(above[0])
             name = self.domains[index]
             raise Refused(
-                f"the floor of '{name}' is {self.floor[index]:g}, above its cap of {self.cap[index]:g} ({self.reasons.get(name, 'cap')}); "
+                f"the floor of '{name}' is {self.floor[index]:g}, above its cap of {self.cap[index]:g} "
+                f"({self.reasons.get(name, 'cap')}); "
                 "lower the floor or raise the cap"
             )
         if self.floor.sum() > 1 + 1e-12:
@@ -111,7 +112,8 @@ class Limits:
                 f"{name}: {self.cap[self.domains.index(name)]:.4g} ({self.reasons[name]})" for name in tight[:6]
             )
             raise Refused(
-                f"the caps sum to {self.cap.sum():.6g}, below 1: no mixture meets them; raise them by {1 - self.cap.sum():.4g} in all "
+                f"the caps sum to {self.cap.sum():.6g}, below 1: no mixture meets them; "
+                f"raise them by {1 - self.cap.sum():.4g} in all "
                 f"(more data, more epochs, or fewer tokens). {listed}"
             )
         if len(self.rows) and self._contradictory():

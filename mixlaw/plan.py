@@ -59,8 +59,8 @@ class Training(Section):
         batch_tokens: tokens of one step; a multiple of `sequence_length`.
         learning_rate: peak, for the width of 64; other widths are scaled by 64 / width.
         warmup: share of the run's steps over which the rate rises from 0.
-        schedule: "constant" reads losses from an averaged model (Hägele et al. 2024, 2405.18392), so one run gives every
-            token count; "wsd" and "cosine" decay to the end and give one.
+        schedule: "constant" reads losses from an averaged model (Hägele et al. 2024, 2405.18392), so one run gives
+            every token count; "wsd" and "cosine" decay to the end and give one.
         decay: share of the run over which "wsd" decays to 0.
         weight_decay, clip: AdamW's decay and the largest gradient norm.
         evaluation_tokens: validation tokens per target and read-out.

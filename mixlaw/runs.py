@@ -63,7 +63,7 @@ class RunTable:
 
     @property
     def mixtures(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-        """(n,) integer that is the same for rows of the same mixture: the groups that cross-validation keeps together."""
+        """(n,) integer the same for rows of the same mixture: the groups that cross-validation keeps together."""
         _, inverse = np.unique(np.round(self.proportions, 6), axis=0, return_inverse=True)
         return inverse.reshape(-1)
 
@@ -143,7 +143,7 @@ def check_runs(
 
 
 def write_runs(table: RunTable | pd.DataFrame, path: Path | str) -> None:
-    """Write a run table whole or not at all; the suffix chooses csv, parquet or jsonl. Floats read back to the same bits."""
+    """Write a run table whole or not at all, as its suffix says (csv, parquet, jsonl); floats read back exactly."""
     frame = table.frame if isinstance(table, RunTable) else table
     path = Path(path)
     suffix = path.suffix.lower()
@@ -230,7 +230,8 @@ def _numbers(column: pd.Series, name: str, source: str, blank_ok: bool) -> pd.Se
     if infinite.any():
         row = int(np.flatnonzero(infinite)[0])
         raise Refused(
-            f"{source}: row {row + 1}, column '{name}': {column.iloc[row]} is not finite; leave it blank if it was not measured"
+            f"{source}: row {row + 1}, column '{name}': {column.iloc[row]} is not finite; "
+            "leave it blank if it was not measured"
         )
     if blank.any() and not blank_ok:
         row = int(np.flatnonzero(blank)[0])
@@ -249,7 +250,8 @@ def _refuse_rows(frame: pd.DataFrame, wrong: pd.Series, name: str, source: str, 
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise Refused(
-            f"{source}: row {row + 1} (run '{frame['run'].iloc[row]}'), column '{name}' is {frame[name].iloc[row]:g}; it {needed}"
+            f"{source}: row {row + 1} (run '{frame['run'].iloc[row]}'), column '{name}' is "
+            f"{frame[name].iloc[row]:g}; it {needed}"
         )
 
 
@@ -272,8 +274,8 @@ def _normalise(
         )
         more = f" ({frame.loc[off, 'run'].nunique()} runs are off)" if off.sum() > 1 else ""
         raise Refused(
-            f"{source}: row {row + 1}: mix.* of run '{frame['run'].iloc[row]}' sum to {sums.iloc[row]:.5g}, not 1{more}; "
-            f"{hint}, or pass --renormalise to divide by the sum"
+            f"{source}: row {row + 1}: mix.* of run '{frame['run'].iloc[row]}' sum to {sums.iloc[row]:.5g}, "
+            f"not 1{more}; {hint}, or pass --renormalise to divide by the sum"
         )
     rounded = (sums - 1).abs() > 1e-6
     notes = []
@@ -294,8 +296,8 @@ def _one_row_per_checkpoint(frame: pd.DataFrame, source: str) -> tuple[pd.DataFr
         first = numbered[twice].iloc[0]
         rows = numbered.index[(numbered["run"] == first["run"]) & (numbered["tokens"] == first["tokens"])] + 1
         raise Refused(
-            f"{source}: rows {', '.join(map(str, rows[:4]))} are both run '{first['run']}' at {first['tokens']:g} tokens but differ; "
-            "keep one, or give repeats of a run their own names"
+            f"{source}: rows {', '.join(map(str, rows[:4]))} are both run '{first['run']}' at "
+            f"{first['tokens']:g} tokens but differ; keep one, or give repeats of a run their own names"
         )
     return numbered.reset_index(drop=True), notes
 
@@ -309,6 +311,6 @@ def _same_within_run(frame: pd.DataFrame, domains: tuple[str, ...], source: str)
         run, column = str(wrong.index[row]), columns[place]
         values = sorted(frame.loc[frame["run"] == run, column].unique())
         raise Refused(
-            f"{source}: run '{run}' has column '{column}' between {values[0]:g} and {values[-1]:g}; one run has one mixture and one "
-            "size: give each its own run name"
+            f"{source}: run '{run}' has column '{column}' between {values[0]:g} and {values[-1]:g}; "
+            "one run has one mixture and one size: give each its own run name"
         )

@@ -22,10 +22,11 @@ def weights_of(weights: Mapping[str, float] | None, targets: Sequence[str]) -> A
         one_of(target, targets, "target")
         if not (np.isfinite(weight) and weight >= 0):
             raise Refused(f"the weight of '{target}' is {weight}; it must be a number of at least 0")
-    array = np.array([float(weights.get(target, 0.0)) for target in targets])
-    if not array.sum() > 0:
+    array: Array = np.array([float(weights.get(target, 0.0)) for target in targets])
+    total = float(array.sum())
+    if not total > 0:
         raise Refused("every weight is 0; give at least one target a positive weight")
-    return array / array.sum()
+    return array / total
 
 
 def read_numbers(path: Path | str, what: str) -> dict[str, float]:

@@ -1,0 +1,1 @@
+"""Loss over the mixture at one scale: one law a file."""
