@@ -149,7 +149,7 @@ def read_mixtures(path: Path | str) -> dict[str, Mixture]:
     if not path.is_file():
         raise Refused(f"{path} does not exist; check the path")
     try:
-        frame = pd.read_csv(path, dtype={"name": str}, float_precision="round_trip", encoding="utf-8-sig")
+        frame = pd.read_csv(path, dtype={"name": str}, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise Refused(f"{path} is not a csv table of mixtures: {error}") from None
     columns = {column: column.removeprefix("mix.") for column in frame.columns if column != "name"}

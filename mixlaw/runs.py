@@ -23,7 +23,7 @@ class RunTable:
     """A checked run table.
 
     Rows are checkpoints, in file order. `frame` holds every column of the file, with proportions rescaled to sum to
-    exactly 1; `notes` says what reading changed or left out. Blank losses are NaN.
+    1; `notes` says what reading changed or left out. Blank losses are NaN.
     """
 
     frame: pd.DataFrame
@@ -165,9 +165,7 @@ def write_runs(table: RunTable | pd.DataFrame, path: Path | str) -> None:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(
-            path, dtype={"run": str, "seed": str}, float_precision="round_trip", encoding="utf-8-sig", low_memory=False
-        )
+        return pd.read_csv(path, dtype={"run": str, "seed": str}, encoding="utf-8-sig", low_memory=False)
     except UnicodeDecodeError as error:
         raise Refused(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -284,7 +282,8 @@ def _normalise(
             f"{int(rounded.sum())} of {len(frame)} rows had proportions summing to between {sums.min():.5g} and "
             f"{sums.max():.5g}; divided by their sum"
         )
-    return frame.assign(**{name: frame[name] / sums for name in columns}), notes
+    divisor = sums.where((sums - 1).abs() > 1e-12, 1.0)  # so that a table that was written reads back to the same bits
+    return frame.assign(**{name: frame[name] / divisor for name in columns}), notes
 
 
 def _one_row_per_checkpoint(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[str]]:

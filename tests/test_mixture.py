@@ -1,0 +1,83 @@
+"""Mixtures: what is accepted, what is refused, and that rounding keeps the simplex."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mixlaw.errors import Refused
+from mixlaw.mixture import Mixture, read_mixture, read_mixtures, write_mixtures
+
+shares = st.lists(st.floats(0, 1e6), min_size=1, max_size=30).filter(lambda values: sum(values) > 0)
+
+
+@given(shares, st.integers(2, 6))
+def test_a_rounded_mixture_sums_to_one_and_moves_less_than_a_unit(values: list[float], decimals: int) -> None:
+    mixture = Mixture.natural({f"d{index}": value for index, value in enumerate(values)})
+    rounded = mixture.rounded(decimals)
+    units = np.array(rounded.proportions) * 10**decimals
+    assert round(sum(units)) == 10**decimals
+    assert np.abs(units - np.round(units)).max() < 1e-6
+    assert np.abs(np.array(rounded.proportions) - mixture.proportions).max() < 1.0001 * 10**-decimals
+
+
+def test_a_sum_within_rounding_is_divided_out_and_one_beyond_is_refused() -> None:
+    assert sum(Mixture.of({"a": 0.5, "b": 0.496}).proportions) == pytest.approx(1, abs=1e-15)
+    with pytest.raises(Refused, match=r"sum to 1\.02, not 1"):
+        Mixture.of({"a": 0.52, "b": 0.5})
+    with pytest.raises(Refused, match="percentages"):
+        Mixture.of({"a": 52, "b": 48})
+
+
+@pytest.mark.parametrize("wrong", [-0.1, float("nan"), float("inf"), True, "0.5", None])
+def test_a_proportion_that_is_not_a_number_of_at_least_zero_is_refused_by_name(wrong: object) -> None:
+    with pytest.raises(Refused, match="'code'"):
+        Mixture.of({"web": 0.5, "code": wrong})  # type: ignore[dict-item]
+
+
+def test_an_unknown_domain_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(Refused, match="did you mean 'github'"):
+        Mixture.of({"gihub": 1.0}).aligned(["github", "web"])
+
+
+def test_alignment_follows_the_names_not_the_positions() -> None:
+    assert Mixture.of({"b": 0.75, "a": 0.25}).aligned(["a", "b", "c"]).tolist() == [0.25, 0.75, 0.0]
+
+
+def test_epochs_are_proportion_times_budget_over_available() -> None:
+    mixture = Mixture.of({"web": 0.75, "code": 0.25, "law": 0.0})
+    assert mixture.epochs(1000, {"web": 1500, "code": 50}) == {"web": 0.5, "code": 5.0, "law": 0.0}
+    with pytest.raises(Refused, match="'code', which has no available tokens"):
+        mixture.epochs(1000, {"web": 1500})
+
+
+def test_mixtures_read_back_to_the_same_bits(tmp_path: Path) -> None:
+    mixtures = {"m1": Mixture.of({"web": 1 / 3, "code": 2 / 3}), "m2": Mixture.uniform(["web", "code"])}
+    write_mixtures(tmp_path / "m.csv", mixtures)
+    assert read_mixtures(tmp_path / "m.csv") == mixtures
+
+
+def test_columns_may_carry_the_prefix_of_the_run_table_and_names_may_be_absent(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("mix.web,mix.code\n0.5,0.5\n1,0\n")
+    assert read_mixtures(tmp_path / "m.csv")["2"].as_dict() == {"web": 1.0, "code": 0.0}
+
+
+def test_a_wrong_row_is_named(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("name,web,code\nfirst,0.5,0.5\nsecond,0.9,0.2\n")
+    with pytest.raises(Refused, match=r"m\.csv: row 2 \('second'\).*sum to 1\.1"):
+        read_mixtures(tmp_path / "m.csv")
+
+
+def test_an_optimum_file_is_a_mixture_file_too(tmp_path: Path) -> None:
+    (tmp_path / "optimum.json").write_text(json.dumps({"mixture": {"web": 0.25, "code": 0.75}, "loss": 2.0}))
+    assert read_mixture(tmp_path / "optimum.json").as_dict() == {"web": 0.25, "code": 0.75}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"web": NaN}', '{"web": 0.5, "web": 0.5}', '{"web": "half"}', "{"])
+def test_a_broken_mixture_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "m.json").write_text(text)
+    with pytest.raises(Refused, match=r"m\.json"):
+        read_mixture(tmp_path / "m.json")
