@@ -17,6 +17,8 @@ class FitAtScale:
     Attributes:
         fit: the mixing law and its residuals.
         proportions: (n, M) the mixtures the law rests on.
+        losses: (n, V) the losses it was fitted to, nats per token: measured at this scale, or carried to it; NaN = not
+            measured. What the law leaves of them says how targets err together.
         groups: (n,) integer, the same for repeats of one mixture, so that repeats do not fake certainty.
         scale_error: (V,) standard deviation of carrying the losses to this scale, nats per token, shared by all
             mixtures; 0 where the losses were measured at this scale.
@@ -25,6 +27,7 @@ class FitAtScale:
 
     fit: MixingFit
     proportions: Array
+    losses: Array
     groups: Array
     scale_error: Array
     warnings: tuple[str, ...] = ()
