@@ -1,0 +1,1 @@
+"""Figures and the report page: the only place that imports matplotlib."""
