@@ -1,20 +1,35 @@
 """The `mixlaw` command: its verbs, and what happens when one refuses."""
 
 import sys
+from typing import Annotated
 
 import typer
 
+from mixlaw import __version__
 from mixlaw.cli import check
 from mixlaw.errors import Refused
 
-app = typer.Typer(
-    name="mixlaw",
-    help="Find the data mixture to pretrain a language model on.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-for verb in (check,):
+VERBS = (check,)
+"""In the order of the pipeline, as the help lists them."""
+
+app = typer.Typer(name="mixlaw", no_args_is_help=True, pretty_exceptions_enable=False)
+for verb in VERBS:
     app.command(verb.NAME)(verb.run)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _mixlaw(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Find the data mixture to pretrain a language model on."""
 
 
 def main() -> None:

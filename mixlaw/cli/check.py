@@ -1,1 +1,85 @@
 """`mixlaw check`: what is in a run table, and what is wrong with it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mixlaw.files import to_json
+from mixlaw.runs import read_runs
+from mixlaw.survey import Survey, survey
+from mixlaw.wording import counted, in_words
+
+NAME = "check"
+SHOWN = 14
+"""Domains and targets listed each; a hundred of them would not fit one screen."""
+
+
+def run(
+    runs: Annotated[Path, typer.Argument(help="Run table: .csv, .parquet or .jsonl.", show_default=False)],
+    renormalise: Annotated[bool, typer.Option(help="Divide proportions by their sum, whatever it is.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Tell what is in a run table and what is wrong with it.
+
+    Example: mixlaw check runs.csv
+    """
+    found = survey(read_runs(runs, renormalise=renormalise))
+    if json:
+        print(to_json(found.as_json()), end="")
+        return
+    console = Console(highlight=False)
+    _describe(console, found)
+    for problem in found.problems:
+        console.print(f"[bold red]problem[/] {problem}", soft_wrap=True)
+    for note in (*found.design.warnings, *found.notes):
+        console.print(f"[yellow]note[/] {note}", soft_wrap=True)
+    if found.problems:
+        console.print(f"Next: mend {counted(len(found.problems), 'problem')}, then check again.")
+    else:
+        console.print(f"Next: mixlaw fit {runs} -o law.json")
+
+
+def _describe(console: Console, found: Survey) -> None:
+    mixtures = f"{counted(found.mixtures, 'mixture')} of {counted(len(found.design.domains), 'domain')}"
+    repeats = f", {counted(found.repeats, 'repeat')}" if found.repeats else ", no repeats"
+    console.print(
+        f"[bold]{found.source}[/]: {counted(found.runs, 'run')}, {counted(found.rows, 'row')}, {mixtures}{repeats}, "
+        f"{counted(len(found.targets), 'target')}",
+        soft_wrap=True,
+    )
+    for scale in found.scales:
+        tokens = in_words(scale.first_tokens), in_words(scale.last_tokens)
+        reach = tokens[0] if tokens[0] == tokens[1] else " to ".join(tokens)
+        console.print(
+            f"  {in_words(scale.params)} params: {counted(scale.runs, 'run')}, {scale.rows} rows at {reach} tokens"
+        )
+    console.print(_domains(found))
+    console.print(_targets(found))
+
+
+def _domains(found: Survey) -> Table:
+    design = found.design
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("domain", "smallest", "median", "95%", "largest", "absent"):
+        table.add_column(name, justify="left" if name == "domain" else "right")
+    for place in range(min(SHOWN, len(design.domains))):
+        numbers = (array[place] for array in (design.smallest, design.median, design.high, design.largest))
+        table.add_row(design.domains[place], *(f"{number:.4f}" for number in numbers), f"{design.absent[place]:.0%}")
+    if len(design.domains) > SHOWN:
+        table.add_row(f"... {len(design.domains) - SHOWN} more (--json)")
+    return table
+
+
+def _targets(found: Survey) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("target", "measured", "lowest", "highest", "noise of repeats"):
+        table.add_column(name, justify="left" if name == "target" else "right")
+    for target in found.targets[:SHOWN]:
+        noise = "" if target.noise is None else f"{target.noise:.4f}"
+        table.add_row(target.target, str(target.measured), f"{target.lowest:.4f}", f"{target.highest:.4f}", noise)
+    if len(found.targets) > SHOWN:
+        table.add_row(f"... {len(found.targets) - SHOWN} more (--json)")
+    return table

@@ -9,16 +9,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mixlaw.mixture import Array
 from mixlaw.report.style import FAINT, INK, MARKERS, NAMED, OPTIMUM, span
+from mixlaw.wording import in_words
 
 PERCENT = FuncFormatter(lambda value, _: f"{100 * value:g}%")
-
-
-def in_words(count: float) -> str:
-    """A count of tokens or parameters as people say it: 850 -> 850, 1.2e6 -> 1.2M."""
-    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if count >= size:
-            return f"{count / size:.3g}{letter}"
-    return f"{count:.3g}"
 
 
 @dataclass(frozen=True)

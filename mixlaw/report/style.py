@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -16,7 +17,7 @@ OPTIMUM, NATURAL, UNIFORM, MEASURED = "#d55e00", "#0072b2", "#009e73", "#7a3e9d"
 NAMED = {"optimum": OPTIMUM, "natural": NATURAL, "uniform": UNIFORM, "best measured": MEASURED}
 MARKERS = {"optimum": "D", "natural": "o", "uniform": "s", "best measured": "^"}
 
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "font.size": 9.5,
     "font.family": "sans-serif",
     "axes.spines.top": False,

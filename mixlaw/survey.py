@@ -1,0 +1,153 @@
+"""What is in a run table, and what is wrong with it."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixlaw.design.spread import Spread, spread
+from mixlaw.runs import LOSS, MIX, RunTable
+
+PERPLEXITY_LIKE = 20.0
+"""Nats per token that no trained language model has: ln of a 485-million-word vocabulary."""
+
+RISE = 0.2
+"""Nats by which a run's last loss may lie above its best before it is called diverged."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The runs of one model size."""
+
+    params: float
+    runs: int
+    rows: int
+    first_tokens: float
+    last_tokens: float
+
+
+@dataclass(frozen=True)
+class TargetSummary:
+    """The losses of one target: rows measured, range over final checkpoints, and the noise that repeats show.
+
+    `noise` is the pooled standard deviation between runs of the same mixture, size and tokens; None without repeats.
+    """
+
+    target: str
+    measured: int
+    lowest: float
+    highest: float
+    noise: float | None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A run table at a glance; `problems` would spoil a fit, `notes` are worth knowing."""
+
+    source: str
+    sha256: str
+    rows: int
+    runs: int
+    mixtures: int
+    repeats: int
+    scales: tuple[Scale, ...]
+    targets: tuple[TargetSummary, ...]
+    design: Spread
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON values; a condition that is not finite is null."""
+        content = asdict(self)
+        design = {
+            key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in content["design"].items()
+        }
+        condition = self.design.condition
+        return content | {"design": design | {"condition": condition if np.isfinite(condition) else None}}
+
+
+def survey(table: RunTable) -> Survey:
+    """Describe a run table and look for what would spoil a fit."""
+    last = table.last()
+    by_run = table.frame.drop_duplicates("run")
+    design = spread(by_run[[MIX + domain for domain in table.domains]].to_numpy(dtype=float), table.domains)
+    repeats = last.frame.assign(mixture=last.mixtures).duplicated(["mixture", "params", "tokens"]).sum()
+    return Survey(
+        source=table.source,
+        sha256=table.sha256,
+        rows=len(table),
+        runs=len(by_run),
+        mixtures=len(set(table.mixtures)),
+        repeats=int(repeats),
+        scales=tuple(_scales(table)),
+        targets=tuple(_target(table, last, target) for target in table.targets),
+        design=design,
+        problems=tuple(_problems(table, last)),
+        notes=(*table.notes, *_remarks(table)),
+    )
+
+
+def _scales(table: RunTable) -> list[Scale]:
+    return [
+        Scale(float(str(params)), rows["run"].nunique(), len(rows), rows["tokens"].min(), rows["tokens"].max())
+        for params, rows in table.frame.groupby("params")
+    ]
+
+
+def _target(table: RunTable, last: RunTable, target: str) -> TargetSummary:
+    final = last.frame[LOSS + target]
+    cells = last.frame.assign(mixture=last.mixtures).groupby(["mixture", "params", "tokens"])[LOSS + target]
+    freedom = (cells.count() - 1).clip(lower=0)
+    noise = None
+    if freedom.sum() > 0:
+        noise = float(np.sqrt((cells.var(ddof=1).fillna(0) * freedom).sum() / freedom.sum()))
+    return TargetSummary(target, int(table.frame[LOSS + target].count()), final.min(), final.max(), noise)
+
+
+def _problems(table: RunTable, last: RunTable) -> list[str]:
+    found = []
+    if table.frame["run"].nunique() == 1:
+        found.append("there is one run; a law needs runs of several mixtures")
+    elif len(set(table.mixtures)) == 1:
+        found.append("every run has the same mixture, so no effect of the mixture can be seen")
+    for target in table.targets:
+        column = table.frame[LOSS + target]
+        if column.isna().all():
+            found.append(f"loss.{target} is never measured; leave the column out")
+        elif column.median() > PERPLEXITY_LIKE:
+            found.append(f"loss.{target} has median {column.median():.3g}: perplexity, not nats? take the logarithm")
+        elif column.nunique() == 1 and len(column) > 1:
+            found.append(f"loss.{target} is {column.iloc[0]:g} in every row; the log looks broken")
+    found += _diverged(table, last)
+    return found
+
+
+def _diverged(table: RunTable, last: RunTable) -> list[str]:
+    losses = table.frame.groupby("run")[[LOSS + target for target in table.targets]].min()
+    final = last.frame.set_index("run")[losses.columns].loc[losses.index]
+    rise: pd.Series = (final - losses).mean(axis=1)
+    worst = rise[rise > RISE].sort_values(ascending=False)
+    return [
+        f"run '{run}' ends {value:.2g} nats above its best loss: it diverged, or its data are too few; leave it out"
+        for run, value in worst.head(3).items()
+    ]
+
+
+def _remarks(table: RunTable) -> list[str]:
+    remarks = []
+    missing = {target: int(table.frame[LOSS + target].isna().sum()) for target in table.targets}
+    missing = {target: count for target, count in missing.items() if 0 < count < len(table)}
+    if missing:
+        listed = ", ".join(f"{target} in {count} rows" for target, count in list(missing.items())[:4])
+        remarks.append(f"not measured: {listed}{', ...' if len(missing) > 4 else ''}")
+    ends = table.last().frame.groupby("params")["tokens"].nunique()
+    if (ends > 1).any():
+        remarks.append("runs of one size end at different token counts; compare them at common tokens")
+    grids = table.frame.groupby("run")["tokens"].apply(lambda tokens: tuple(sorted(tokens))).nunique()
+    if grids > 1:
+        remarks.append(f"{grids} different grids of checkpoints")
+    if "kind" in table.frame and table.frame["kind"].nunique() > 1:
+        kinds = ", ".join(sorted(table.frame["kind"].dropna().astype(str).unique()))
+        remarks.append(f"rows of several kinds ({kinds}); losses of different kinds are not on one curve")
+    return remarks
