@@ -1,0 +1,186 @@
+"""How well a set of mixtures spreads each domain, and how many runs are advised."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixlaw.errors import Refused
+from mixlaw.mixture import Array
+
+Flags = NDArray[np.bool_]
+
+SAME = 1e-6
+"""Mixtures closer than this in every proportion are repeats of one."""
+
+SEEN_IN_QUANTITY = 0.1
+"""A domain whose 95th percentile lies below is hardly ever seen in quantity, so an optimum rich in it is found late."""
+
+TOGETHER = 0.95
+"""Correlation beyond which two domains' effects are hardly told apart."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What a design lets the runs tell.
+
+    Attributes:
+        domains: M names.
+        smallest, median, high, largest: (M,) proportions over distinct mixtures; `high` is the 95th percentile.
+        absent: (M,) share of distinct mixtures that leave the domain out.
+        mixtures: how many distinct mixtures.
+        repeats: how many runs repeat a mixture: they measure the noise of a run.
+        condition: largest over smallest singular value of the centred proportions, each domain scaled to its own
+            spread; the direction that the sum takes away is left out. Infinite if some direction was never varied.
+        closest: the two domains whose proportions are most correlated over mixtures, and the correlation; None for two
+            domains, where it is -1 always.
+        least, advised: how many distinct mixtures a law of these domains needs, and how many are advised.
+        warnings: what the runs cannot tell, in words.
+    """
+
+    domains: tuple[str, ...]
+    smallest: Array
+    median: Array
+    high: Array
+    largest: Array
+    absent: Array
+    mixtures: int
+    repeats: int
+    condition: float
+    closest: tuple[str, str, float] | None
+    least: int
+    advised: int
+    warnings: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The spread as text, one line a domain, then what follows from it."""
+        width = max(len("domain"), *(len(domain) for domain in self.domains))
+        table = [f"{'domain':{width}}  smallest  median    95%  largest  absent"]
+        for number, domain in enumerate(self.domains):
+            table.append(
+                f"{domain:{width}}  {self.smallest[number]:8.4f}  {self.median[number]:6.4f} {self.high[number]:6.4f}"
+                f"  {self.largest[number]:7.4f}  {self.absent[number]:6.0%}"
+            )
+        counts = f"{self.mixtures} distinct mixtures" + (f" and {self.repeats} repeats" if self.repeats else "")
+        table.append(f"{counts}; for {len(self.domains)} domains at least {self.least}, better {self.advised}")
+        return [*table, *(f"warning: {warning}" for warning in self.warnings)]
+
+
+def advised_runs(domain_count: int) -> tuple[int, int]:
+    """Fewest and advised number of distinct mixtures for M domains: max(2M, 24) and max(3(M + 1), 32).
+
+    With 2M runs an exponential law, M + 1 parameters, keeps nearly as many residual degrees of freedom as it uses; the
+    second is what Olmix asks for (2026, 2602.12237), 54 for 17 domains.
+    """
+    return max(2 * domain_count, 24), max(3 * (domain_count + 1), 32)
+
+
+def spread(proportions: Array, domains: Sequence[str], *, cap: Array | None = None) -> Spread:
+    """Describe how a set of runs spreads its domains.
+
+    Args:
+        proportions: (n, M), one row a run; repeats may be among them.
+        domains: M names.
+        cap: (M,) largest proportion that was allowed; a domain kept small by its cap is not warned about.
+
+    Raises:
+        Refused: if there is no run.
+    """
+    if not len(proportions):
+        raise Refused("there is no mixture to describe")
+    distinct = _distinct(proportions)
+    least, advised = advised_runs(len(domains))
+    high = np.quantile(distinct, 0.95, axis=0)
+    constant = np.ptp(distinct, axis=0) <= SAME
+    closest = _closest(distinct, domains, constant)
+    warnings = [
+        *_never_varied(distinct, domains, constant),
+        *_moving_together(closest),
+        *_hardly_seen(high, domains, constant, np.ones(len(domains)) if cap is None else cap),
+        *_too_few(len(distinct), len(domains), least),
+    ]
+    return Spread(
+        domains=tuple(domains),
+        smallest=distinct.min(axis=0),
+        median=np.median(distinct, axis=0),
+        high=high,
+        largest=distinct.max(axis=0),
+        absent=(distinct <= 0).mean(axis=0),
+        mixtures=len(distinct),
+        repeats=len(proportions) - len(distinct),
+        condition=_condition(distinct),
+        closest=closest,
+        least=least,
+        advised=advised,
+        warnings=tuple(warnings),
+    )
+
+
+def _distinct(proportions: Array) -> Array:
+    _, first = np.unique(np.round(proportions / SAME), axis=0, return_index=True)
+    rows: Array = proportions[np.sort(first)]
+    return rows
+
+
+def _condition(distinct: Array) -> float:
+    """On the simplex the centred columns sum to 0, so the smallest of M singular values is 0 whatever the design."""
+    centred = distinct - distinct.mean(axis=0)
+    scale = np.sqrt((centred**2).mean(axis=0))
+    if distinct.shape[1] < 2:
+        return 1.0
+    if len(distinct) < distinct.shape[1] or (scale <= SAME).any():
+        return float("inf")
+    values = np.linalg.svd(centred / scale, compute_uv=False)[: distinct.shape[1] - 1]
+    return float(values[0] / values[-1]) if values[-1] > 1e-9 * values[0] else float("inf")
+
+
+def _closest(distinct: Array, domains: Sequence[str], constant: Flags) -> tuple[str, str, float] | None:
+    varied = np.flatnonzero(~constant)
+    if len(varied) < 3 or len(distinct) < 3:
+        return None
+    correlation = np.asarray(np.corrcoef(distinct[:, varied], rowvar=False)) - np.eye(len(varied))
+    first, second = divmod(int(np.argmax(np.abs(correlation))), len(varied))
+    return domains[varied[first]], domains[varied[second]], float(correlation[first, second])
+
+
+def _never_varied(distinct: Array, domains: Sequence[str], constant: Flags) -> list[str]:
+    if len(distinct) == 1:
+        return ["all runs are one mixture: nothing can be told about any other"]
+    return [
+        f"'{domains[number]}' is {distinct[0, number]:.4g} in every mixture, so its effect cannot be told from a "
+        "constant; vary it"
+        for number in map(int, np.flatnonzero(constant))
+    ]
+
+
+def _moving_together(closest: tuple[str, str, float] | None) -> list[str]:
+    if closest is None or abs(closest[2]) < TOGETHER:
+        return []
+    first, second, correlation = closest
+    return [
+        f"'{first}' and '{second}' move together (correlation {correlation:.2f}), so their effects are hardly told "
+        "apart; add mixtures with much of one and little of the other"
+    ]
+
+
+def _hardly_seen(high: Array, domains: Sequence[str], constant: Flags, cap: Array) -> list[str]:
+    """With very many domains no design shows each in quantity to a tenth of its mixtures: 4 / M is asked for there."""
+    wanted = np.minimum(min(SEEN_IN_QUANTITY, 4 / len(domains)), 0.75 * cap)
+    low = np.flatnonzero((high < wanted) & ~constant)
+    if not len(low):
+        return []
+    named = ", ".join(f"'{domains[number]}' ({high[number]:.3f})" for number in low[:6])
+    more = f" and {len(low) - 6} more" if len(low) > 6 else ""
+    return [
+        f"95% of the mixtures hold less than {SEEN_IN_QUANTITY:g} of {named}{more}: an optimum rich in them is found "
+        "only with many more runs; add mixtures of the design 'default'"
+    ]
+
+
+def _too_few(mixtures: int, domain_count: int, least: int) -> list[str]:
+    if mixtures >= least:
+        return []
+    return [
+        f"{mixtures} distinct mixtures are few for {domain_count} domains; priors decide part of the law below {least}"
+    ]
