@@ -12,6 +12,7 @@ from mixlaw.errors import Refused
 from mixlaw.files import read_text
 
 Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Tokens = Annotated[int, Field(gt=0, description="training tokens")]
 
 
@@ -43,11 +44,16 @@ class Design(Section):
     Attributes:
         mixtures: how many, natural and uniform among them.
         repeats: how many further runs, with other seeds, of the natural mixture: they measure the seed noise.
+        method: a design that `mixlaw sample --method` knows.
+        floors, caps: smallest and largest proportion of a domain in any proxy.
         file: a mixtures file to use instead of sampling, relative to the plan.
     """
 
     mixtures: Annotated[int, Field(ge=2)] = 24
     repeats: Annotated[int, Field(ge=0)] = 2
+    method: str = "default"
+    floors: dict[str, Share] = {}
+    caps: dict[str, Share] = {}
     file: Path | None = None
 
 
