@@ -119,6 +119,12 @@ class Mixture:
         return Mixture(self.domains, tuple(float(unit) / scale for unit in units))
 
 
+def groups_of(proportions: Array) -> NDArray[np.int64]:
+    """(n,) integer for each mixture of (n, M), the same for the same mixture: equal to 6 decimals."""
+    _, inverse = np.unique(np.round(proportions, 6), axis=0, return_inverse=True)
+    return inverse.reshape(-1)
+
+
 def read_mixture(path: Path | str) -> Mixture:
     """Read a mixture file `{"domain": proportion}`, or the `mixture` of an optimum file.
 

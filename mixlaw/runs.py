@@ -10,7 +10,7 @@ import pandas as pd
 
 from mixlaw.errors import Refused, one_of
 from mixlaw.files import read_text, replacing, sha256
-from mixlaw.mixture import ROUNDING, Array
+from mixlaw.mixture import ROUNDING, Array, groups_of
 
 MIX, LOSS = "mix.", "loss."
 REQUIRED = ("run", "params", "tokens")
@@ -64,8 +64,7 @@ class RunTable:
     @property
     def mixtures(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
         """(n,) integer the same for rows of the same mixture: the groups that cross-validation keeps together."""
-        _, inverse = np.unique(np.round(self.proportions, 6), axis=0, return_inverse=True)
-        return inverse.reshape(-1)
+        return groups_of(self.proportions)
 
     def where(self, keep: "np.ndarray[tuple[int], np.dtype[np.bool_]] | pd.Series") -> "RunTable":
         """The rows for which `keep` is true."""

@@ -5,6 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+import numpy as np
+from numpy.typing import NDArray
+
 from mixlaw.laws.base import MixingFit, MixingLaw
 from mixlaw.mixture import Array
 from mixlaw.runs import RunTable
@@ -28,7 +34,7 @@ class FitAtScale:
     fit: MixingFit
     proportions: Array
     losses: Array
-    groups: Array
+    groups: NDArray[np.int64]
     scale_error: Array
     warnings: tuple[str, ...] = ()
 
