@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from mixlaw import __version__
-from mixlaw.cli import check
+from mixlaw.cli import check, export, sample
 from mixlaw.errors import Refused
 
-VERBS = (check,)
+VERBS = (sample, check, export)
 """In the order of the pipeline, as the help lists them."""
 
 app = typer.Typer(name="mixlaw", no_args_is_help=True, pretty_exceptions_enable=False)

@@ -1,0 +1,58 @@
+"""Megatron-LM data blend."""
+
+from mixlaw.errors import Refused
+from mixlaw.export.base import Exporter, Request, Source, Unit
+from mixlaw.export.paths import HELD_OUT
+from mixlaw.files import to_json
+
+
+def render_blend(request: Request) -> str:
+    """One line, `share prefix share prefix ...`; the file may hold nothing else, since it is split at white space."""
+    return " ".join(f"{source.number} {_prefix(source.path, source)}" for source in request.sources) + "\n"
+
+
+def render_splits(request: Request) -> str:
+    """JSON with a blend for each split; Megatron reads all three keys, and null stands for a split without data.
+
+    The held-out splits are blended as the training data is.
+    """
+    splits: dict[str, list[str] | None] = {"train": _blend(request, [source.path for source in request.sources])}
+    for split in HELD_OUT:
+        named = [source.domain for source in request.sources if split in source.held_out]
+        lacking = [source.domain for source in request.sources if source.domain not in named]
+        if named and lacking:
+            raise Refused(f"{', '.join(named)} has a {split} path but {', '.join(lacking)} has none; give all or none")
+        splits[split] = _blend(request, [source.held_out[split] for source in request.sources]) if named else None
+    return to_json(splits)
+
+
+def _blend(request: Request, prefixes: list[str]) -> list[str]:
+    pairs = zip(request.sources, prefixes, strict=True)
+    return [text for source, prefix in pairs for text in (source.number, _prefix(prefix, source))]
+
+
+def _prefix(path: str, source: Source) -> str:
+    if path.split() != [path]:
+        raise Refused(
+            f"the path of '{source.domain}' is '{path}'; Megatron splits its blend at spaces: rename the path"
+        )
+    return path.removesuffix(".bin").removesuffix(".idx")
+
+
+BLEND = Exporter(
+    name="megatron",
+    description="Megatron-LM, Megatron-Bridge (NeMo) and lm-engine data blend (megatron-core 0.16 to 0.19)",
+    units=(Unit.SEQUENCES,),
+    filename="blend.txt",
+    usage="pass --data-args-path FILE to pretrain_gpt.py, or its words as --data-path",
+    render=render_blend,
+)
+
+SPLITS = Exporter(
+    name="megatron-splits",
+    description="Megatron-LM blends of the train, valid and test splits, as JSON (megatron-core 0.16 to 0.19)",
+    units=(Unit.SEQUENCES,),
+    filename="blends.json",
+    usage="pass --per-split-data-args-path FILE to pretrain_gpt.py",
+    render=render_splits,
+)

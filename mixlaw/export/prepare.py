@@ -1,0 +1,143 @@
+"""From a mixture to what an exporter writes: units, paths, stages, and what the user should know about them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mixlaw.errors import Refused, one_of
+from mixlaw.export.base import Exporter, Request, Source, Stage, Unit
+from mixlaw.export.paths import Place, place_of
+from mixlaw.export.shares import shares, tokens_without_repeats
+from mixlaw.export.sizes import Size
+from mixlaw.mixture import Mixture
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request whose checks have been made, and notes on what will differ from what one might think."""
+
+    request: Request
+    notes: tuple[str, ...]
+
+
+def prepare(
+    exporter: Exporter,
+    stages: Mapping[int, Mixture],
+    *,
+    places: Mapping[str, Place] | None = None,
+    sizes: Mapping[str, Size] | None = None,
+    budget_tokens: float | None = None,
+    unit: str | None = None,
+) -> Prepared:
+    """Convert, round, look up and check.
+
+    Args:
+        exporter: the format.
+        stages: mixtures by the step from which they are in force; one starts at 0.
+        places: where each domain's data lies; without any, the domains' names stand in, and a note says so.
+        sizes: available tokens and documents by domain.
+        budget_tokens: tokens to be trained on in all; with sizes it tells the epochs.
+        unit: what the trainer's numbers count, if the format leaves a choice.
+
+    Raises:
+        Refused: for a unit or stages that the trainer does not have, a domain without a path, or sizes that are needed.
+    """
+    chosen = _unit(exporter, unit)
+    _check_stages(exporter, stages)
+    sizes = sizes or {}
+    used = {domain for mixture in stages.values() for domain, value in mixture.as_dict().items() if value > 0}
+    notes = [] if places is not None or not exporter.reads_paths else [_no_paths()]
+    written = []
+    for start_step, mixture in sorted(stages.items()):
+        converted = shares(mixture, chosen, sizes, budget_tokens)
+        keep = mixture.domains if exporter.keeps_zeros else [d for d in mixture.domains if converted[d] > 0]
+        if exporter.staged and len(stages) > 1:
+            keep = [domain for domain in mixture.domains if domain in used]
+        sources = tuple(_source(domain, converted[domain], places, exporter) for domain in keep)
+        written.append(Stage(start_step, sources))
+        notes += _about_shares(exporter, mixture, converted, keep)
+    notes += _about_epochs(exporter, stages, sizes, budget_tokens)
+    return Prepared(Request(tuple(written), chosen), tuple(dict.fromkeys(notes)))
+
+
+def _unit(exporter: Exporter, unit: str | None) -> Unit:
+    if unit is None:
+        return exporter.units[0]
+    one_of(unit, [str(each) for each in Unit], "unit")
+    if Unit(unit) not in exporter.units:
+        raise Refused(
+            f"{exporter.name} cannot be given shares of {unit}; its numbers count {' or '.join(exporter.units)}"
+        )
+    return Unit(unit)
+
+
+def _check_stages(exporter: Exporter, stages: Mapping[int, Mixture]) -> None:
+    if min(stages, default=-1) != 0:
+        raise Refused(f"the stages start at steps {sorted(stages)}; the first must start at 0")
+    if len(stages) > 1 and not exporter.staged:
+        raise Refused(
+            f"{exporter.name} cannot change its mixture during a run; export each stage to its own file and "
+            "restart the trainer from its checkpoint at the stage's first step"
+        )
+    names = {frozenset(mixture.domains) for mixture in stages.values()}
+    if len(names) > 1:
+        odd = sorted(frozenset.union(*names) - frozenset.intersection(*names))
+        raise Refused(f"{', '.join(odd)} is not in every stage's mixture; name all domains in each, with 0 if unused")
+
+
+def _source(domain: str, share: float, places: Mapping[str, Place] | None, exporter: Exporter) -> Source:
+    if not exporter.reads_paths:
+        return Source(domain, share, (), {})
+    place = Place((domain,)) if places is None else place_of(domain, places)
+    if len(place.train) > 1 and not exporter.many_paths:
+        raise Refused(
+            f"'{domain}' has {len(place.train)} paths, but {exporter.name} takes one a domain: how a proportion "
+            "would be shared among them is not known; merge them into one"
+        )
+    return Source(domain, share, place.train, place.held_out)
+
+
+def _no_paths() -> str:
+    return "no paths were given, so the domains' names stand where paths belong; pass --paths, or replace them"
+
+
+def _about_shares(
+    exporter: Exporter, mixture: Mixture, converted: Mapping[str, float], keep: tuple[str, ...] | list[str]
+) -> list[str]:
+    notes = []
+    left_out = [domain for domain in mixture.domains if domain not in keep]
+    if left_out:
+        notes.append(f"left out, with a proportion of 0: {', '.join(left_out)}")
+    for domain in keep:
+        if 0 < converted[domain] < exporter.granularity:
+            notes.append(
+                f"'{domain}' has a share of {converted[domain]:.3g}, below 1/{1 / exporter.granularity:.0f}, "
+                f"the least that {exporter.name} honours as it is set by default: it may never be read"
+            )
+    return notes
+
+
+def _about_epochs(
+    exporter: Exporter, stages: Mapping[int, Mixture], sizes: Mapping[str, Size], budget_tokens: float | None
+) -> list[str]:
+    if len(stages) > 1 or not sizes:
+        return []
+    (mixture,) = stages.values()
+    used = [domain for domain, value in mixture.as_dict().items() if value > 0]
+    lacking = [domain for domain in used if domain not in sizes]
+    if lacking:
+        return [f"epochs are not known for lack of the tokens of {', '.join(lacking)}"]
+    if not exporter.repeats:
+        most = tokens_without_repeats(mixture, sizes)
+        if budget_tokens is not None and budget_tokens <= most:
+            return []
+        asked = f", not the {budget_tokens:.4g} asked for" if budget_tokens is not None else ""
+        return [f"{exporter.name} repeats nothing, so it reads {most:.4g} tokens in all{asked}: one domain is used up"]
+    if budget_tokens is None:
+        return []
+    epochs = mixture.epochs(budget_tokens, {domain: size.tokens for domain, size in sizes.items()})
+    return [
+        f"'{domain}' is read {passes:.3g} times: {mixture.as_dict()[domain]:.4g} of {budget_tokens:.4g} tokens, "
+        f"of which {sizes[domain].tokens:.4g} are available"
+        for domain, passes in epochs.items()
+        if passes > 1
+    ]

@@ -1,0 +1,82 @@
+"""`mixlaw import` and `mixlaw export` as people run them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from mixlaw.cli.app import app
+from mixlaw.errors import Refused
+from mixlaw.files import sha256
+
+OPTIMUM = {
+    "mixture": {"books": 0.2, "code": 0.5, "forums": 0.0, "web": 0.3},
+    "loss": 2.5,
+    "gap": 1e-9,
+    "certified": True,
+    "tokens": 16e9,
+    "runs_sha256": "ab" * 32,
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("optimum.json").write_text(json.dumps(OPTIMUM))
+    Path("paths.toml").write_text('code = "/d/code"\nweb = "/d/web"\nbooks = "/d/books"\n')
+    sizes = {name: {"tokens": 4e9, "documents": 1e6} for name in ("code", "web", "books")}
+    Path("available.json").write_text(json.dumps(sizes))
+    return tmp_path
+
+
+def run(*words: str) -> tuple[str, str]:
+    """stdout and stderr of a command that does not refuse."""
+    answer = CliRunner().invoke(app, list(words), catch_exceptions=False)
+    assert answer.exit_code == 0, answer.output
+    return answer.stdout, answer.stderr
+
+
+def test_export_prints_the_section_alone_on_stdout_and_says_the_rest_on_stderr(folder: Path) -> None:
+    out, err = run("export", "optimum.json", "--to", "megatron", "--paths", "paths.toml")
+    assert out == "0.2 /d/books 0.5 /d/code 0.3 /d/web\n"
+    assert "left out, with a proportion of 0: forums" in err and "Next: pass --data-args-path" in err
+
+
+def test_export_writes_the_file_and_beside_it_what_the_numbers_are(folder: Path) -> None:
+    words = "export optimum.json --to streaming --paths paths.toml --available available.json -o streams.yaml"
+    out, _ = run(*words.split())
+    section = yaml.safe_load(Path("streams.yaml").read_text())["train_loader"]["dataset"]
+    assert section["streams"]["code"]["proportion"] == 0.5
+    beside = json.loads(Path("mixlaw-mixture.json").read_text())
+    (stage,) = beside["stages"]
+    assert beside["format"] == "streaming" and beside["unit"] == "sequences" and beside["tokens"] == 16e9
+    assert stage["mixture"] == OPTIMUM["mixture"] and stage["written"] == {"books": 0.2, "code": 0.5, "web": 0.3}
+    assert stage["from"]["runs_sha256"] == "ab" * 32 and stage["from"]["sha256"] == sha256("optimum.json")
+    assert any("'code' is read 2 times" in warning for warning in beside["warnings"])
+    assert "'code' is read 2 times" in out
+
+
+def test_export_says_when_the_optimum_is_not_certified(folder: Path) -> None:
+    Path("optimum.json").write_text(json.dumps({**OPTIMUM, "certified": False}))
+    _, err = run("export", "optimum.json", "--to", "megatron", "--paths", "paths.toml")
+    assert "not certified" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--to megatrom", "did you mean 'megatron'"),
+        ("--to huggingface", r"documents of 'books' are not known.*--unit sequences"),
+        ("--to megatron --stage 9000", "is not STEP=FILE"),
+        ("--to megatron --stage 9000=optimum.json", "cannot change its mixture during a run"),
+        ("--to megatron --unit documents", "cannot be given shares of documents"),
+        ("--to megatron --unit rows", "no unit is called 'rows'"),
+        ("--to megatron --paths nowhere.toml", "nowhere.toml does not exist"),
+    ],
+)
+def test_export_refuses_with_a_reason_and_writes_nothing(folder: Path, words: str, message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        CliRunner().invoke(app, ["export", "optimum.json", *words.split(), "-o", "out"], catch_exceptions=False)
+    assert not Path("out").exists() and not Path("mixlaw-mixture.json").exists()

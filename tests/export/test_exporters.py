@@ -1,0 +1,192 @@
+"""The contract every exporter keeps, the golden text of each, and what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mixlaw.errors import Refused
+from mixlaw.export import EXPORTERS, export
+from mixlaw.export.base import Exporter, Unit, decimal_text
+from mixlaw.export.paths import as_places, read_paths
+from mixlaw.export.prepare import prepare
+from mixlaw.export.sizes import as_sizes, read_sizes
+from mixlaw.mixture import Mixture
+
+GOLDEN = Path(__file__).parent / "golden"
+MIXTURE = Mixture.of({"code": 0.5, "web": 0.3, "books": 0.2, "forums": 0.0})
+PATHS = {"code": "/d/code", "web": "/d/web", "books": "/d/books"}
+SIZES = {
+    "code": {"tokens": 4e9, "documents": 4e6},
+    "web": {"tokens": 3e9, "documents": 6e6},
+    "books": {"tokens": 2e9, "documents": 1e6},
+}
+every_exporter = pytest.mark.parametrize("exporter", EXPORTERS.values(), ids=list(EXPORTERS))
+
+
+def rendered(exporter: Exporter, mixture: Mixture = MIXTURE) -> str:
+    prepared = prepare(exporter, {0: mixture}, places=as_places(PATHS), sizes=as_sizes(SIZES))
+    return exporter.render(prepared.request)
+
+
+@every_exporter
+def test_the_text_is_the_golden_text(exporter: Exporter) -> None:
+    golden = GOLDEN / f"{exporter.name}{Path(exporter.filename).suffix}"
+    assert rendered(exporter) == golden.read_text(encoding="utf-8")
+
+
+def test_no_golden_text_is_left_over() -> None:
+    wanted = {f"{exporter.name}{Path(exporter.filename).suffix}" for exporter in EXPORTERS.values()}
+    assert wanted == {file.name for file in GOLDEN.iterdir()}
+
+
+@every_exporter
+def test_numbers_are_written_to_the_last_digit(exporter: Exporter) -> None:
+    thirds = Mixture.of({"code": 1 / 3, "web": 1 / 3, "books": 1 / 3})
+    prepared = prepare(exporter, {0: thirds}, places=as_places(PATHS), sizes=as_sizes(SIZES))
+    text = exporter.render(prepared.request)
+    for source in prepared.request.sources:
+        assert decimal_text(source.share) in text
+        assert source.share == 1.0 or len(decimal_text(source.share)) >= 14
+
+
+@every_exporter
+def test_a_domain_of_proportion_zero_is_left_out_where_a_trainer_would_refuse_or_read_it(exporter: Exporter) -> None:
+    assert ("forums" in rendered(exporter)) == exporter.keeps_zeros
+
+
+@every_exporter
+def test_numbers_that_count_documents_or_data_sets_are_refused_without_their_sizes(exporter: Exporter) -> None:
+    if exporter.units[0] in (Unit.DOCUMENTS, Unit.FRACTION):
+        with pytest.raises(Refused, match="--available"):
+            prepare(exporter, {0: MIXTURE}, places=as_places(PATHS))
+
+
+@every_exporter
+def test_a_missing_path_is_named_with_the_nearest_there_is(exporter: Exporter) -> None:
+    if exporter.reads_paths:
+        wrong = {"code": "/d/code", "webs": "/d/web", "books": "/d/books"}
+        with pytest.raises(Refused, match=r"takes from 'web', which has no path.*did you mean 'webs'"):
+            prepare(exporter, {0: MIXTURE}, places=as_places(wrong), sizes=as_sizes(SIZES))
+
+
+@every_exporter
+def test_without_paths_the_names_stand_in_and_a_note_says_so(exporter: Exporter) -> None:
+    prepared = prepare(exporter, {0: MIXTURE}, sizes=as_sizes(SIZES))
+    assert any("pass --paths" in note for note in prepared.notes) == exporter.reads_paths
+    assert "books" in exporter.render(prepared.request)
+
+
+@every_exporter
+def test_a_domain_read_more_than_once_or_a_training_cut_short_is_told(exporter: Exporter) -> None:
+    prepared = prepare(exporter, {0: MIXTURE}, places=as_places(PATHS), sizes=as_sizes(SIZES), budget_tokens=16e9)
+    expected = "'code' is read 2 times" if exporter.repeats else "8e+09 tokens in all, not the 1.6e+10"
+    assert any(expected in note for note in prepared.notes)
+
+
+@every_exporter
+def test_a_unit_the_trainer_does_not_have_is_refused(exporter: Exporter) -> None:
+    for unit in Unit:
+        if unit not in exporter.units:
+            with pytest.raises(Refused, match=f"cannot be given shares of {unit}"):
+                prepare(exporter, {0: MIXTURE}, places=as_places(PATHS), sizes=as_sizes(SIZES), unit=unit)
+
+
+@every_exporter
+def test_stages_are_written_or_refused_but_never_dropped(exporter: Exporter) -> None:
+    stages = {0: MIXTURE, 9000: Mixture.of({"code": 0.625, "web": 0.0, "books": 0.25, "forums": 0.125})}
+    places = as_places({**PATHS, "forums": "/d/forums"})
+    sizes = as_sizes({**SIZES, "forums": {"tokens": 1e9, "documents": 1e6}})
+    if not exporter.staged:
+        with pytest.raises(Refused, match="cannot change its mixture during a run"):
+            prepare(exporter, stages, places=places, sizes=sizes)
+        return
+    text = exporter.render(prepare(exporter, stages, places=places, sizes=sizes).request)
+    assert "9000" in text and "0.625" in text and "0.3" in text
+
+
+def test_stages_that_name_other_domains_are_refused() -> None:
+    staged = [exporter for exporter in EXPORTERS.values() if exporter.staged]
+    for exporter in staged:
+        with pytest.raises(Refused, match=r"books, forums is not in every stage"):
+            prepare(exporter, {0: MIXTURE, 10: Mixture.of({"code": 0.5, "web": 0.5})}, places=as_places(PATHS))
+
+
+def test_python_takes_mixtures_and_files_and_warns_of_what_the_command_notes(tmp_path: Path) -> None:
+    file = tmp_path / "optimum.json"
+    file.write_text(json.dumps({"mixture": {"code": 0.5, "web": 0.5}, "gap": 0.0}))
+    assert export(file, "megatron", paths=PATHS) == "0.5 /d/code 0.5 /d/web\n"
+    with pytest.warns(UserWarning, match="names stand where paths belong"):
+        assert export({"code": 0.5, "web": 0.5}, "megatron") == "0.5 code 0.5 web\n"
+    with pytest.raises(Refused, match=r"no format is called 'megatrn'; did you mean 'megatron'\?"):
+        export(file, "megatrn")
+
+
+def test_several_paths_are_refused_where_the_trainer_takes_one() -> None:
+    with pytest.raises(Refused, match=r"'code' has 2 paths, but megatron takes one"):
+        export({"code": 1.0}, "megatron", paths={"code": ["/a", "/b"]})
+
+
+def test_megatron_refuses_a_path_that_its_own_reader_would_split() -> None:
+    with pytest.raises(Refused, match="splits its blend at spaces"):
+        export({"code": 1.0}, "megatron", paths={"code": "/my data/code"})
+
+
+def test_megatron_takes_prefixes_so_suffixes_are_cut() -> None:
+    assert (
+        export({"code": 1.0}, "megatron", paths={"code": "/d/code_text_document.bin"}) == "1.0 /d/code_text_document\n"
+    )
+
+
+def test_megatron_blends_held_out_splits_when_every_domain_has_one() -> None:
+    paths = {"code": {"train": "/t/code", "valid": "/v/code"}, "web": {"train": "/t/web", "valid": "/v/web"}}
+    blends = json.loads(export({"code": 0.25, "web": 0.75}, "megatron-splits", paths=paths))
+    assert blends == {
+        "train": ["0.25", "/t/code", "0.75", "/t/web"],
+        "test": None,
+        "valid": ["0.25", "/v/code", "0.75", "/v/web"],
+    }
+    del paths["web"]["valid"]
+    with pytest.raises(Refused, match="code has a valid path but web has none"):
+        export({"code": 0.25, "web": 0.75}, "megatron-splits", paths=paths)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("code = ", "is not TOML"),
+        ("code = 3", "path of 'code' is 3"),
+        ("code = []", r"path of 'code' is \[\]"),
+        ("code.web = '/d'", "quote its name"),
+        ("code = {valid = '/d'}", "'code' has no train path"),
+    ],
+)
+def test_a_broken_paths_file_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "paths.toml"
+    file.write_text(text)
+    with pytest.raises(Refused, match=message) as refusal:
+        read_paths(file)
+    assert str(file) in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "holds no sizes"),
+        ({"code": {"documents": 3}}, "'code' has no 'tokens'"),
+        ({"code": "many"}, "tokens of 'code' are 'many'"),
+        ({"code": {"tokens": 5, "documents": 0}}, "documents of 'code' are 0"),
+    ],
+)
+def test_broken_sizes_are_refused_by_name(tmp_path: Path, content: object, message: str) -> None:
+    file = tmp_path / "available.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(Refused, match=message):
+        read_sizes(file)
+
+
+def test_sizes_come_from_a_corpus_folder_too(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(
+        json.dumps({"domains": {"code": {"tokens": 10, "documents": 2}}, "seed": 1})
+    )
+    assert read_sizes(tmp_path) == as_sizes({"code": {"tokens": 10, "documents": 2}})
