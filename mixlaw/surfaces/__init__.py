@@ -1,1 +1,8 @@
-"""Loss over mixture, params and tokens: one way of crossing scales a file."""
+"""Loss over mixture, model size and tokens: one surface a file."""
+
+from mixlaw.surfaces.base import Surface
+from mixlaw.surfaces.nested import Nested
+from mixlaw.surfaces.single import Single
+
+SURFACES: dict[str, type[Surface]] = {surface.scale: surface for surface in (Single, Nested)}
+"""Every surface by the name that `--scale` takes."""

@@ -1,0 +1,221 @@
+"""Predicting the largest scale measured from smaller ones: how far off, and in which direction."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixlaw.errors import Refused
+from mixlaw.mixture import Array
+from mixlaw.runs import RunTable
+from mixlaw.surfaces.curves import SAME_SCALE, TrainingCurves, distinct, same_scale, training_curves
+from mixlaw.surfaces.reach import Reach
+
+CHECKPOINTS_LEFT = 4
+"""A backtest in tokens leaves the largest runs at least so many checkpoints: with fewer, a step law is a guess."""
+
+COVERED = 0.9
+"""A backtest whose ratios are at least this share of those asked for counts as having their horizon."""
+
+
+class Carries(Protocol):
+    """What a backtest needs of a surface."""
+
+    @property
+    def proportions(self) -> Array:
+        """(G, M) the mixtures it was fitted to."""
+
+    def losses_at(self, params: float, tokens: float) -> Array:
+        """(G, V) losses of the surface's own mixtures at a scale, nats per token."""
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """Errors of predicting runs at the largest scale measured from the runs below it.
+
+    Attributes:
+        params_ratio, tokens_ratio: held out over the largest size, and the most tokens, that were fitted.
+        bias: (V,) mean of predicted minus measured, nats per token; NaN where nothing was measured.
+        rmse: (V,) root mean square of the same.
+        runs: how many runs were predicted.
+    """
+
+    params_ratio: float
+    tokens_ratio: float
+    bias: Array
+    rmse: Array
+    runs: int
+
+    @property
+    def horizon(self) -> float:
+        """Length of the extrapolation: the logarithms of both ratios, added."""
+        return float(np.log(self.params_ratio) + np.log(self.tokens_ratio))
+
+    def covers(self, params_ratio: float, tokens_ratio: float) -> bool:
+        """Whether it reaches as far in both directions."""
+        return self.params_ratio >= COVERED * params_ratio and self.tokens_ratio >= COVERED * tokens_ratio
+
+    def shared_error(self) -> Array:
+        """(V,) standard deviation of an error that all mixtures share, as one backtest can tell it.
+
+        Each target shows one mean error, and one draw is a poor estimate of a spread: a target that was hit by luck
+        would be trusted too much. So its square is averaged with the mean square over all targets.
+        """
+        squares = self.bias**2
+        both: Array = np.sqrt((squares + np.nanmean(squares)) / 2)
+        return np.where(np.isfinite(both), both, np.sqrt(np.nanmean(squares)))
+
+    def parameters(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "params_ratio": self.params_ratio,
+            "tokens_ratio": self.tokens_ratio,
+            "bias": _blanks(self.bias),
+            "rmse": _blanks(self.rmse),
+            "runs": self.runs,
+        }
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> Self:
+        """Rebuild from `parameters()`."""
+        return cls(
+            parameters["params_ratio"],
+            parameters["tokens_ratio"],
+            np.array(parameters["bias"], dtype=float),
+            np.array(parameters["rmse"], dtype=float),
+            parameters["runs"],
+        )
+
+
+def backtests(table: RunTable, fit: Callable[[RunTable], Carries]) -> tuple[Backtest, ...]:
+    """Fit to the lower part of a table and predict the last checkpoint of its largest runs, for every cut it admits.
+
+    Sizes are cut below the largest and below the one before it; tokens at the earliest point that leaves the largest
+    runs enough checkpoints, and half way from there; and both together. A cut that `fit` refuses, for want of sizes or
+    checkpoints, is no backtest.
+
+    Args:
+        table: the runs a surface is fitted to.
+        fit: fits the surface to a part of them.
+    """
+    curves = training_curves(table)
+    held_out = _last_points(curves)
+    if held_out is None:
+        return ()
+    size, tokens, mixtures, losses = held_out
+    found = []
+    for largest_size, most_tokens in _cuts(curves, size, tokens):
+        part = table.where((table.params <= largest_size * (1 + SAME_SCALE)) & (table.tokens <= most_tokens))
+        try:
+            errors = _errors(fit(part), size, tokens, mixtures, losses)
+        except Refused:
+            continue
+        if np.isfinite(errors).any():
+            reach = Reach.of(part)
+            found.append(
+                Backtest(
+                    size / reach.sizes[-1],
+                    tokens / reach.most_tokens,
+                    _mean(errors),
+                    np.sqrt(_mean(errors**2)),
+                    int(np.isfinite(errors).any(axis=1).sum()),
+                )
+            )
+    return tuple(found)
+
+
+def scale_error(
+    tests: Sequence[Backtest], params_ratio: float, tokens_ratio: float, targets: int
+) -> tuple[Array, tuple[str, ...]]:
+    """Error of carrying losses so far, judged by the backtest of the nearest horizon, and what is to be said of it.
+
+    A backtest that reaches as far in both directions is taken as it is; the nearest shorter one is stretched in
+    proportion to the horizon.
+
+    Returns:
+        (V,) standard deviation in nats per token, and warnings: when no backtest reaches as far, that is said.
+    """
+    horizon = float(np.log(params_ratio) + np.log(tokens_ratio))
+    if horizon <= 2 * SAME_SCALE:
+        return np.zeros(targets), ()
+    asked = " and ".join(
+        f"{ratio:.3g} times the {what}"
+        for ratio, what in ((params_ratio, "params"), (tokens_ratio, "tokens"))
+        if ratio > 1 + SAME_SCALE
+    )
+    if not tests:
+        return np.zeros(targets), (
+            f"no backtest is possible at {asked}: the runs cannot be cut below their largest scale; the interval "
+            "rests on the spread between specifications alone",
+        )
+    covering = [test for test in tests if test.covers(params_ratio, tokens_ratio)]
+    if covering:
+        return min(covering, key=lambda test: test.horizon).shared_error(), ()
+
+    def shortfall(test: Backtest) -> float:
+        return max(0.0, float(np.log(params_ratio / test.params_ratio))) + max(
+            0.0, float(np.log(tokens_ratio / test.tokens_ratio))
+        )
+
+    nearest = min(tests, key=lambda test: (shortfall(test), -test.horizon))
+    warning = (
+        f"no backtest reaches {asked}; the nearest the runs admit ({nearest.params_ratio:.3g} times the params, "
+        f"{nearest.tokens_ratio:.3g} times the tokens) is stretched to it"
+    )
+    return nearest.shared_error() * max(1.0, horizon / nearest.horizon), (warning,)
+
+
+def _last_points(curves: TrainingCurves) -> tuple[float, float, Array, Array] | None:
+    """Size, tokens, proportions and losses of the largest runs at the last token count that most of them reached."""
+    largest = same_scale(curves.params, float(curves.sizes[-1]))
+    ends = np.nanmax(curves.tokens[largest], axis=1)
+    tokens = float(np.median(ends))
+    here = np.flatnonzero(largest)
+    at_end = same_scale(curves.tokens[here], tokens)
+    rows = here[at_end.any(axis=1)]
+    if not len(rows):
+        return None
+    place = at_end[at_end.any(axis=1)].argmax(axis=1)
+    return float(curves.sizes[-1]), tokens, curves.proportions[curves.mixture[rows]], curves.losses[rows, place]
+
+
+def _cuts(curves: TrainingCurves, size: float, tokens: float) -> list[tuple[float, float]]:
+    """Largest size and most tokens to fit, for each backtest."""
+    largest = same_scale(curves.params, size)
+    grid = distinct(curves.tokens[largest])
+    grid = grid[grid <= tokens * (1 + SAME_SCALE)]
+    cuts_tokens = [np.inf]
+    if len(grid) > CHECKPOINTS_LEFT:
+        earliest = grid[CHECKPOINTS_LEFT - 1]
+        halfway = grid[grid <= np.sqrt(earliest * tokens) * (1 + SAME_SCALE)][-1]
+        cuts_tokens += sorted({float(earliest), float(halfway)})
+    cuts_sizes = [size, *curves.sizes[:-1][::-1][:2]]
+    return [
+        (float(largest_size), float(most) * (1 + SAME_SCALE))
+        for largest_size in cuts_sizes
+        for most in cuts_tokens
+        if largest_size < size or np.isfinite(most)
+    ]
+
+
+def _errors(surface: Carries, size: float, tokens: float, mixtures: Array, losses: Array) -> Array:
+    """Predicted minus measured, one row a held-out run; NaN for mixtures the surface was not fitted to."""
+    predicted = surface.losses_at(size, tokens)
+    distance = np.abs(mixtures[:, None, :] - surface.proportions[None, :, :]).max(axis=2)
+    known = distance.min(axis=1) < 1e-5
+    return np.where(known[:, None], predicted[distance.argmin(axis=1)] - losses, np.nan)
+
+
+def _mean(values: Array) -> Array:
+    """Mean of each column's finite values; NaN for a column without any."""
+    finite: NDArray[np.bool_] = np.isfinite(values)
+    total = np.where(finite, values, 0.0).sum(axis=0)
+    mean: Array = np.full(values.shape[1], np.nan)
+    np.divide(total, finite.sum(axis=0), out=mean, where=finite.any(axis=0))
+    return mean
+
+
+def _blanks(values: Array) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]

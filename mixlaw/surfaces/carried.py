@@ -1,0 +1,104 @@
+"""Surfaces that carry each mixture's losses to a scale and fit a mixing law there."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from mixlaw.laws import LAWS
+from mixlaw.laws.base import MixingLaw
+from mixlaw.mixture import Array
+from mixlaw.runs import RunTable
+from mixlaw.surfaces.backtest import Backtest, backtests, scale_error
+from mixlaw.surfaces.base import FitAtScale, Surface
+from mixlaw.surfaces.reach import Reach
+
+
+@dataclass(frozen=True)
+class CarriedSurface(Surface):
+    """Scale and mixture kept apart: losses are carried to a scale first, then a mixing law is fitted to them there.
+
+    Attributes:
+        family: the mixing law fitted at each scale.
+        proportions: (G, M) the mixtures that were run, each once.
+        reach: the scales measured.
+        backtests: errors of predicting the largest scale from the smaller ones.
+    """
+
+    family: type[MixingLaw]
+    proportions: Array
+    reach: Reach
+    backtests: tuple[Backtest, ...]
+
+    @classmethod
+    @abstractmethod
+    def carry_from(cls, table: RunTable, family: type[MixingLaw]) -> Self:
+        """Fit to a table, without backtests."""
+
+    @abstractmethod
+    def losses_at(self, params: float, tokens: float) -> Array:
+        """(G, V) losses of the mixtures at a scale, nats per token; NaN where they cannot be carried there.
+
+        Raises:
+            Refused: for a scale the surface cannot reach.
+        """
+
+    def spread_at(self, params: float, tokens: float) -> Array:
+        """(V,) standard deviation between specifications, nats per token; 0 for a surface that has one."""
+        return np.zeros(len(self.targets))
+
+    @classmethod
+    def fit(cls, table: RunTable, family: type[MixingLaw]) -> Self:
+        """Fit to a run table and to its lower parts, which tell how well it carries."""
+        surface = cls.carry_from(table, family)
+        return replace(surface, backtests=backtests(table, lambda part: cls.carry_from(part, family)))
+
+    def at(self, params: float | None = None, tokens: float | None = None) -> FitAtScale:
+        """The mixing law at one scale; None means the largest size, and the most tokens measured at it."""
+        params, tokens = self.reach.scale(params, tokens)
+        losses = self.losses_at(params, tokens)
+        carried = np.isfinite(losses).any(axis=1)
+        proportions = self.proportions[carried]
+        fit = self.family.fit(self.domains, self.targets, proportions, losses[carried])
+        error, said = scale_error(self.backtests, *self.reach.ratios(params, tokens), len(self.targets))
+        return FitAtScale(
+            fit,
+            proportions,
+            losses[carried],
+            np.arange(len(proportions)),
+            np.hypot(error, self.spread_at(params, tokens)),
+            (*self.reach.warnings(params, tokens), *said),
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        """What all carried surfaces keep."""
+        return {
+            "law": self.family.kind,
+            "proportions": lists(self.proportions),
+            "reach": self.reach.parameters(),
+            "backtests": [test.parameters() for test in self.backtests],
+        }
+
+    @staticmethod
+    def kept(parameters: Mapping[str, Any]) -> tuple[type[MixingLaw], Array, Reach, tuple[Backtest, ...]]:
+        """Family, proportions, reach and backtests from `parameters()`."""
+        return (
+            LAWS[parameters["law"]],
+            array_of(parameters["proportions"]),
+            Reach.from_parameters(parameters["reach"]),
+            tuple(Backtest.from_parameters(test) for test in parameters["backtests"]),
+        )
+
+
+def lists(array: Array) -> Any:
+    """Nested lists of an array, None where it is NaN: JSON has no NaN."""
+    values = array.astype(object)
+    values[np.isnan(array)] = None
+    return values.tolist()
+
+
+def array_of(values: Any) -> Array:
+    """The array of nested lists, NaN where they hold None."""
+    return np.array(values, dtype=float)

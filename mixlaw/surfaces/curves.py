@@ -1,0 +1,98 @@
+"""A run table as training curves: one a run, with the mixture and the size it belongs to."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixlaw.mixture import Array
+from mixlaw.runs import RunTable
+
+Index = NDArray[np.int64]
+
+SAME_SCALE = 0.01
+"""Sizes and token counts within 1% are the same: nothing is extrapolated between them."""
+
+
+@dataclass(frozen=True)
+class TrainingCurves:
+    """R runs of G mixtures, each with at most P checkpoints of V targets.
+
+    Attributes:
+        names: (R,) run names, sorted; so the order of a table's rows changes nothing.
+        mixture: (R,) which row of `proportions` the run was trained on.
+        params: (R,) model size.
+        tokens: (R, P) increasing; NaN past the end of a run.
+        losses: (R, P, V) nats per token; NaN where not measured.
+        proportions: (G, M), each mixture once.
+    """
+
+    names: tuple[str, ...]
+    mixture: Index
+    params: Array
+    tokens: Array
+    losses: Array
+    proportions: Array
+
+    @property
+    def checkpoints(self) -> Index:
+        """(R, V) how many losses each curve holds."""
+        count: Index = np.isfinite(self.losses).sum(axis=1)
+        return count
+
+    @property
+    def sizes(self) -> Array:
+        """The model sizes, increasing; those within 1% of the one before count as one."""
+        return distinct(self.params)
+
+
+def training_curves(table: RunTable) -> TrainingCurves:
+    """Order the checkpoints of each run by tokens.
+
+    Two neighbouring checkpoints with the same losses are one measurement logged twice (published tables do this at the
+    end of a run); the later stays, so that no point counts double.
+    """
+    names = tuple(sorted(set(table.runs)))
+    mixtures, losses, tokens = table.mixtures, table.losses, table.tokens
+    rows_of = [_distinct_rows(np.flatnonzero(table.runs == name), tokens, losses) for name in names]
+    length = max(len(rows) for rows in rows_of)
+    padded_tokens = np.full((len(names), length), np.nan)
+    padded_losses = np.full((len(names), length, len(table.targets)), np.nan)
+    for run, rows in enumerate(rows_of):
+        padded_tokens[run, : len(rows)] = tokens[rows]
+        padded_losses[run, : len(rows)] = losses[rows]
+    first = np.array([rows[0] for rows in rows_of])
+    proportions = np.array([table.proportions[mixtures == index][0] for index in range(int(mixtures.max()) + 1)])
+    return TrainingCurves(names, mixtures[first], table.params[first], padded_tokens, padded_losses, proportions)
+
+
+def distinct(values: Array) -> Array:
+    """The different values, increasing; a value within 1% of the last one kept is dropped."""
+    kept: list[float] = []
+    for value in np.sort(values[np.isfinite(values)]):
+        if not kept or value > kept[-1] * (1 + SAME_SCALE):
+            kept.append(float(value))
+    return np.array(kept)
+
+
+def same_scale(values: Array, value: float) -> NDArray[np.bool_]:
+    """Where sizes or token counts are within 1% of `value`."""
+    same: NDArray[np.bool_] = np.abs(values / value - 1) <= SAME_SCALE
+    return same
+
+
+def mean_at_size(losses: Array, mixture: Index, here: NDArray[np.bool_], mixtures: int) -> Array:
+    """Average the losses (R, V) of the runs that are `here` over repeats of each mixture: (G, V), NaN where none is."""
+    finite = np.isfinite(losses) & here[:, None]
+    total, count = np.zeros((mixtures, losses.shape[1])), np.zeros((mixtures, losses.shape[1]))
+    np.add.at(total, mixture, np.where(finite, losses, 0.0))
+    np.add.at(count, mixture, finite)
+    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+
+
+def _distinct_rows(rows: Index, tokens: Array, losses: Array) -> Index:
+    ordered = rows[np.argsort(tokens[rows], kind="stable")]
+    repeats = [np.array_equal(losses[a], losses[b], equal_nan=True) for a, b in pairwise(ordered)]
+    kept: Index = ordered[~np.array([*repeats, False])]
+    return kept
