@@ -7,14 +7,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mixlaw.cli.spread_table import SHOWN, runs_advised, spread_table
 from mixlaw.files import to_json
 from mixlaw.runs import read_runs
 from mixlaw.survey import Survey, survey
 from mixlaw.wording import counted, in_words
 
 NAME = "check"
-SHOWN = 14
-"""Domains and targets listed each; a hundred of them would not fit one screen."""
 
 
 def run(
@@ -56,21 +55,9 @@ def _describe(console: Console, found: Survey) -> None:
         console.print(
             f"  {in_words(scale.params)} params: {counted(scale.runs, 'run')}, {scale.rows} rows at {reach} tokens"
         )
-    console.print(_domains(found))
+    console.print(spread_table(found.design))
+    console.print(runs_advised(found.design))
     console.print(_targets(found))
-
-
-def _domains(found: Survey) -> Table:
-    design = found.design
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("domain", "smallest", "median", "95%", "largest", "absent"):
-        table.add_column(name, justify="left" if name == "domain" else "right")
-    for place in range(min(SHOWN, len(design.domains))):
-        numbers = (array[place] for array in (design.smallest, design.median, design.high, design.largest))
-        table.add_row(design.domains[place], *(f"{number:.4f}" for number in numbers), f"{design.absent[place]:.0%}")
-    if len(design.domains) > SHOWN:
-        table.add_row(f"... {len(design.domains) - SHOWN} more (--json)")
-    return table
 
 
 def _targets(found: Survey) -> Table:

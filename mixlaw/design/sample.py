@@ -28,8 +28,8 @@ DESIGNS: dict[str, Design] = {
 DECIMALS = 4
 """Mixtures are rounded to so many: a proxy of a million tokens does not see a share below one in ten thousand."""
 
-SAME = 0.005
-"""Mixtures whose proportions all lie closer than this are one mixture: the second run would be a repeat by accident."""
+SAME = 0.02
+"""Mixtures closer than this in square-root proportions are one mixture: the second run would repeat it by accident."""
 
 ATTEMPTS = 200
 
@@ -65,6 +65,8 @@ def sample(
     design = DESIGNS[one_of(method, tuple(DESIGNS), "design")]
     if count < 1:
         raise Refused(f"{count} mixtures were asked for; ask for at least 1")
+    if len(domains) < 2:
+        raise Refused(f"{', '.join(domains) or 'no domain'} leaves nothing to mix; a design needs at least two domains")
     limits = Limits.simplex(domains) if limits is None else limits
     if limits.domains != tuple(domains):
         raise Refused(f"the limits are for {', '.join(limits.domains)}, the design for {', '.join(domains)}")
@@ -79,8 +81,8 @@ def sample(
         found = _next(design, limits, share, [*chosen.values()], np.random.default_rng((seed, number)))
         if found is None:
             raise Refused(
-                f"{count} mixtures were asked for, but the design '{method}' finds only {len(chosen)} that differ by "
-                f"more than {SAME:g} under these limits; ask for fewer, or widen the limits"
+                f"{count} mixtures were asked for, but the design '{method}' finds only {len(chosen)} that differ "
+                f"under these limits; ask for fewer, or widen the limits"
             )
         chosen[f"m{number:03d}"] = found
     return {name: Mixture(tuple(domains), tuple(map(float, row))) for name, row in chosen.items()}
@@ -97,4 +99,4 @@ def _next(
 
 
 def _near(proportions: Array, taken: list[Array]) -> bool:
-    return bool(taken) and bool((np.abs(np.array(taken) - proportions).max(axis=1) < SAME).any())
+    return any(float(np.sum((np.sqrt(proportions) - np.sqrt(row)) ** 2)) < SAME**2 for row in taken)

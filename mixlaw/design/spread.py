@@ -33,8 +33,8 @@ class Spread:
         repeats: how many runs repeat a mixture: they measure the noise of a run.
         condition: largest over smallest singular value of the centred proportions, each domain scaled to its own
             spread; the direction that the sum takes away is left out. Infinite if some direction was never varied.
-        closest: the two domains whose proportions are most correlated over mixtures, and the correlation; None for two
-            domains, where it is -1 always.
+        closest: the two domains whose proportions rise and fall together most, and their correlation over mixtures;
+            None for two domains. That one falls as another rises is no harm: it is what a sum of 1 does.
         least, advised: how many distinct mixtures a law of these domains needs, and how many are advised.
         warnings: what the runs cannot tell, in words.
     """
@@ -52,19 +52,6 @@ class Spread:
     least: int
     advised: int
     warnings: tuple[str, ...]
-
-    def lines(self) -> list[str]:
-        """The spread as text, one line a domain, then what follows from it."""
-        width = max(len("domain"), *(len(domain) for domain in self.domains))
-        table = [f"{'domain':{width}}  smallest  median    95%  largest  absent"]
-        for number, domain in enumerate(self.domains):
-            table.append(
-                f"{domain:{width}}  {self.smallest[number]:8.4f}  {self.median[number]:6.4f} {self.high[number]:6.4f}"
-                f"  {self.largest[number]:7.4f}  {self.absent[number]:6.0%}"
-            )
-        counts = f"{self.mixtures} distinct mixtures" + (f" and {self.repeats} repeats" if self.repeats else "")
-        table.append(f"{counts}; for {len(self.domains)} domains at least {self.least}, better {self.advised}")
-        return [*table, *(f"warning: {warning}" for warning in self.warnings)]
 
 
 def advised_runs(domain_count: int) -> tuple[int, int]:
@@ -140,7 +127,7 @@ def _closest(distinct: Array, domains: Sequence[str], constant: Flags) -> tuple[
     if len(varied) < 3 or len(distinct) < 3:
         return None
     correlation = np.asarray(np.corrcoef(distinct[:, varied], rowvar=False)) - np.eye(len(varied))
-    first, second = divmod(int(np.argmax(np.abs(correlation))), len(varied))
+    first, second = divmod(int(np.argmax(correlation)), len(varied))
     return domains[varied[first]], domains[varied[second]], float(correlation[first, second])
 
 
@@ -155,7 +142,7 @@ def _never_varied(distinct: Array, domains: Sequence[str], constant: Flags) -> l
 
 
 def _moving_together(closest: tuple[str, str, float] | None) -> list[str]:
-    if closest is None or abs(closest[2]) < TOGETHER:
+    if closest is None or closest[2] < TOGETHER:
         return []
     first, second, correlation = closest
     return [
