@@ -1,0 +1,1 @@
+"""The best mixture under limits, with a proof that it is the best."""

@@ -1,0 +1,296 @@
+"""A primal-dual interior point for convex programs in a mixture, stopped by its certificate.
+
+Each iteration solves the Newton system of the perturbed optimality conditions twice with one factorisation, to predict
+and to correct (Mehrotra 1992; Nocedal & Wright 2006, chapters 14 and 19). Ceilings and rows get slacks, so the start
+need only lie inside the box. The Hessian of a law is low rank plus diagonal, and stays so with every limit added.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mixlaw.errors import Refused
+from mixlaw.mixture import Array
+from mixlaw.optimize.certificate import Multipliers, lower_bound
+from mixlaw.optimize.newton import LinAlgError, factorise
+from mixlaw.optimize.program import Program
+
+STOP = 1e-10
+"""Gap, nats per token, at which the solver is content: far below anything a run could measure."""
+
+FEASIBLE = 1e-13
+"""Largest violation of a limit at which the solver is content."""
+
+ITERATIONS = 80
+HALVINGS = 40
+TO_THE_BOUNDARY = 0.995
+"""Share of the way to the nearest bound that one step may go."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Where the solver stopped.
+
+    Attributes:
+        proportions: (M,) the best mixture met.
+        value: the program's objective there.
+        lower_bound: no allowed mixture has a lower objective.
+        multipliers: prices of ceilings and rows.
+        cap_prices: (M,) how fast the objective falls as a domain's cap rises, nats per unit of proportion.
+        floor_prices: (M,) how fast it falls as a domain's floor is lowered.
+        iterations: Newton steps taken.
+    """
+
+    proportions: Array
+    value: float
+    lower_bound: float
+    multipliers: Multipliers
+    cap_prices: Array
+    floor_prices: Array
+    iterations: int
+
+    @property
+    def gap(self) -> float:
+        """How much any allowed mixture could improve at most, nats per token."""
+        return self.value - self.lower_bound
+
+
+@dataclass(frozen=True)
+class _Iterate:
+    """Primal and dual variables, or a step in them.
+
+    Attributes:
+        x: (n,) free proportions, and the level of lifted ceilings last where there are any.
+        distances: (2n + m,) to the floors, to the caps, and the slacks of ceilings and rows.
+        prices: (2n + m,) multipliers of the same; at the optimum each times its distance is 0.
+        sum_price: multiplier of the sum.
+    """
+
+    x: Array
+    distances: Array
+    prices: Array
+    sum_price: float
+
+    def moved(self, step: "_Iterate", primal: float, dual: float) -> "_Iterate":
+        """The iterate after a primal and a dual share of a step."""
+        return _Iterate(
+            self.x + primal * step.x,
+            self.distances + primal * step.distances,
+            self.prices + dual * step.prices,
+            self.sum_price + dual * step.sum_price,
+        )
+
+
+@dataclass(frozen=True)
+class _Values:
+    slope: Array
+    excess: Array
+    jacobian: Array
+    value: float
+
+
+class _Box:
+    """A program in its free domains alone, with the level of lifted ceilings as one more variable in a box.
+
+    The box of the level never binds: its floor is below a certified bound, its cap above the objective at the start.
+    """
+
+    def __init__(self, program: Program, start: Array) -> None:
+        limits = program.limits
+        self.program = program
+        self.free = np.flatnonzero(limits.cap - limits.floor > 1e-15)
+        self.fixed = np.where(limits.cap - limits.floor > 1e-15, 0.0, limits.floor)
+        self.lifted = program.ceilings.lifted.astype(float)
+        self.scale = np.abs(limits.rows).max(axis=1, initial=0.0) + (limits.rows == 0).all(axis=1)
+        self.rows = limits.rows[:, self.free] / self.scale[:, None]
+        self.bounds = (limits.bounds - limits.rows @ self.fixed) / self.scale
+        self.ones = np.ones(len(self.free))
+        self.total = 1.0 - self.fixed.sum()
+        self.floor, self.cap = limits.floor[self.free], limits.cap[self.free]
+        self.start = start[self.free]
+        if program.lifts:
+            self._lift(start)
+
+    def _lift(self, start: Array) -> None:
+        excess = self.program.at(start).excess[self.program.ceilings.lifted]
+        least = lower_bound(self.program, start, Multipliers(self.lifted, np.zeros(len(self.scale))))
+        least -= self.program.at(start).smooth
+        top = float(excess.max())
+        room = max(1.0, top - least)
+        self.floor = np.append(self.floor, least - room)
+        self.cap = np.append(self.cap, top + room)
+        self.start = np.append(self.start, top + 0.1 * room)
+        self.rows = np.column_stack([self.rows, np.zeros(len(self.rows))])
+        self.ones = np.append(self.ones, 0.0)
+
+    def mixture(self, x: Array) -> Array:
+        proportions = self.fixed.copy()
+        proportions[self.free] = x[: len(self.free)]
+        return proportions
+
+    def at(self, x: Array) -> _Values:
+        point = self.program.at(self.mixture(x))
+        slope, jacobian, excess = point.slope[self.free], point.excess_slope[:, self.free], point.excess
+        value = point.smooth
+        if self.program.lifts:
+            slope = np.append(slope, 1.0)
+            jacobian = np.column_stack([jacobian, -self.lifted])
+            value += float(excess[self.program.ceilings.lifted].max())
+            excess = excess - self.lifted * x[-1]
+        return _Values(
+            slope,
+            np.concatenate([excess, self.rows @ x - self.bounds]),
+            np.vstack([jacobian, self.rows]),
+            value,
+        )
+
+    def distances(self, x: Array, slack: Array) -> Array:
+        return np.maximum(np.concatenate([x - self.floor, self.cap - x, slack]), 1e-18)
+
+    def curvature(self, x: Array, price: Array) -> tuple[Array, Array]:
+        found = self.program.curvature(self.mixture(x), price[: len(self.lifted)])
+        root, diagonal = found.root[:, self.free], found.diagonal[self.free]
+        if self.program.lifts:
+            return np.column_stack([root, np.zeros(len(root))]), np.append(diagonal, 0.0)
+        return root, diagonal
+
+    def multipliers(self, iterate: _Iterate) -> Multipliers:
+        prices = iterate.prices[2 * len(self.floor) :]
+        count = len(self.lifted)
+        return Multipliers(prices[:count], prices[count:] / self.scale)
+
+
+def solve(program: Program, *, tolerance: float = STOP, start: Array | None = None) -> Solution:
+    """Find the mixture of least objective, and the proof of it.
+
+    Args:
+        program: convex, with limits that some mixture meets.
+        tolerance: gap to stop at, nats per token.
+        start: (M,) a mixture near the answer, if one is known.
+
+    Returns:
+        The best mixture met. Whether it is good enough is for its gap to say, not for the solver.
+
+    Raises:
+        Refused: if a loss is not finite where the search starts.
+    """
+    inside = _interior(program, start)
+    box = _Box(program, inside)
+    values = box.at(box.start)
+    if not (np.isfinite(values.value) and np.isfinite(values.slope).all() and np.isfinite(values.excess).all()):
+        raise Refused("the law predicts a loss that is not finite inside the limits; refit it, or narrow the limits")
+    if len(box.free) == 0:
+        return _solution(box, _first(box, values), values, 0)
+    iterate = _first(box, values)
+    best = _solution(box, iterate, values, 0)
+    for iteration in range(1, ITERATIONS + 1):
+        try:
+            iterate, values = _advance(box, iterate, values)
+        except LinAlgError:
+            break
+        if iterate.distances @ iterate.prices > 1e3 * tolerance:
+            continue
+        found = _solution(box, iterate, values, iteration)
+        if (_off(program, found), found.gap) < (_off(program, best), best.gap):
+            best = found
+        if best.gap <= tolerance and _off(program, best) == 0:
+            break
+    return best
+
+
+def _off(program: Program, solution: Solution) -> float:
+    violation = program.violation(solution.proportions)
+    return violation if violation > FEASIBLE else 0.0
+
+
+def _interior(program: Program, start: Array | None) -> Array:
+    floor, cap = program.limits.floor, program.limits.cap
+    room = cap - floor
+    share = (1.0 - floor.sum()) / max(room.sum(), 1e-300)
+    middle: Array = floor + room * min(max(share, 0.0), 1.0)
+    if start is None:
+        return middle
+    mixed: Array = 0.9 * np.clip(start, floor, cap) + 0.1 * middle
+    return mixed
+
+
+def _first(box: _Box, values: _Values) -> _Iterate:
+    """Distances as they are, prices all alike: a tenth of the spread of the slope, the scale of the answer's prices."""
+    size = 0.1 * (1.0 if box.program.lifts else max(float(np.ptp(values.slope)), 1e-9))
+    slack = np.maximum(-values.excess, 0.1 * np.maximum(1.0, np.abs(values.excess)))
+    prices = np.full(2 * len(box.start) + len(slack), size)
+    lifted = np.flatnonzero(box.lifted)
+    prices[2 * len(box.start) + lifted] = 1.0 / max(len(lifted), 1)
+    return _Iterate(box.start, box.distances(box.start, slack), prices, 0.0)
+
+
+def _advance(box: _Box, at: _Iterate, values: _Values) -> tuple[_Iterate, _Values]:
+    """One predictor-corrector step: how far a plain Newton step gets decides how much the next one is centred."""
+    direction = _directions(box, at, values)
+    mean = float(at.distances @ at.prices) / len(at.prices)
+    plain = direction(0.0, np.zeros(len(at.prices)))
+    primal, dual = _reach(at.distances, plain.distances), _reach(at.prices, plain.prices)
+    after = at.moved(plain, primal, dual)
+    left = float(after.distances @ after.prices) / len(at.prices)
+    centred = mean * min(max((left / mean) ** 3, 1e-4), 0.9)
+    step = direction(centred, plain.distances * plain.prices)
+    primal, dual = _reach(at.distances, step.distances), _reach(at.prices, step.prices)
+    return _settle(box, at, step, primal, dual)
+
+
+def _directions(box: _Box, at: _Iterate, values: _Values) -> Callable[[float, Array], _Iterate]:
+    """Factorise the Newton system at an iterate; the function returned steps towards distances x prices = target."""
+    count = len(at.x)
+    bounds = slice(0, 2 * count)
+    root, diagonal = box.curvature(at.x, at.prices[2 * count :])
+    stiffness = at.prices / at.distances
+    solve_for = factorise(
+        root,
+        diagonal + stiffness[:count] + stiffness[count : 2 * count],
+        values.jacobian,
+        1.0 / stiffness[2 * count :],
+        box.ones,
+    )
+    slope = values.slope + at.prices[2 * count :] @ values.jacobian + at.sum_price * box.ones
+    lacking = float(box.total - box.ones @ at.x)
+
+    def direction(target: float, correction: Array) -> _Iterate:
+        pull = (target - correction) / at.distances
+        softened = -values.excess - (target - correction[2 * count :]) / at.prices[2 * count :]
+        x, prices, sum_price = solve_for(pull[:count] - pull[count : 2 * count] - slope, softened, lacking)
+        slack = -values.excess - at.distances[2 * count :] - values.jacobian @ x
+        distances = np.concatenate([x, -x, slack])
+        held = (pull - at.prices - stiffness * distances)[bounds]
+        return _Iterate(x, distances, np.concatenate([held, prices]), sum_price)
+
+    return direction
+
+
+def _reach(distances: Array, step: Array) -> float:
+    """The share of a step that keeps everything positive."""
+    shrinking = step < 0
+    nearest = np.min(distances[shrinking] / -step[shrinking], initial=np.inf)
+    return min(1.0, TO_THE_BOUNDARY * float(nearest))
+
+
+def _settle(box: _Box, at: _Iterate, step: _Iterate, primal: float, dual: float) -> tuple[_Iterate, _Values]:
+    """Take the step, or as much of it as leaves every loss finite."""
+    for _ in range(HALVINGS):
+        after = at.moved(step, primal, dual)
+        x = np.clip(after.x, box.floor, box.cap)
+        values = box.at(x)
+        if np.isfinite(values.value) and np.isfinite(values.excess).all():
+            break
+        primal *= 0.5
+    distances = box.distances(x, after.distances[2 * len(x) :])
+    return replace(after, x=x, distances=distances), values
+
+
+def _solution(box: _Box, iterate: _Iterate, values: _Values, iterations: int) -> Solution:
+    program, count, held = box.program, len(box.free), len(box.floor)
+    proportions, multipliers = box.mixture(iterate.x), box.multipliers(iterate)
+    floors, caps = np.zeros(len(proportions)), np.zeros(len(proportions))
+    floors[box.free], caps[box.free] = iterate.prices[:count], iterate.prices[held : held + count]
+    bound = lower_bound(program, proportions, multipliers)
+    return Solution(proportions, values.value, bound, multipliers, caps, floors, iterations)

@@ -1,0 +1,106 @@
+"""The linear system of one Newton step: a law's curvature, bordered by ceilings and the sum of the mixture."""
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg.blas import dsyrk
+from scipy.linalg.lapack import dgetrf, dgetrs
+
+from mixlaw.mixture import Array
+
+LOW_RANK = 0.6
+"""Rows of the root per column below which the Woodbury identity is the faster factorisation (measured)."""
+
+SMALL = 150
+"""Columns up to which a dense factorisation costs less than the overhead of anything cleverer (measured)."""
+
+Step = Callable[[Array, Array, float], tuple[Array, Array, float]]
+
+
+def factorise(root: Array, diagonal: Array, jacobian: Array, softness: Array, ones: Array) -> Step:
+    """Factorise once, to solve several times,
+
+        [ rootᵀroot + diag(diagonal)   jacobianᵀ          ones ] [ x ]   [ a ]
+        [ jacobian                     -diag(softness)    0    ] [ p ] = [ b ]
+        [ onesᵀ                        0                  0    ] [ y ]   [ c ]
+
+    Rows of the jacobian that are active have a softness near 0; to eliminate them would square the condition number,
+    so they stay, and a pivoted factorisation decides.
+
+    Args:
+        root: (k, n).
+        diagonal: (n,) positive.
+        jacobian: (m, n).
+        softness: (m,) positive.
+        ones: (n,) what sums to a constant.
+
+    Returns:
+        A function from (a, b, c), shapes (n,), (m,) and a number, to (x, p, y).
+
+    Raises:
+        numpy.linalg.LinAlgError: if the system is singular to working precision.
+    """
+    if len(softness):
+        return _pivoted(root, diagonal, jacobian, softness, ones)
+    rank, count = root.shape
+    solve = _woodbury(root, diagonal) if count > SMALL and rank < LOW_RANK * count else _dense(root, diagonal)
+    along = solve(ones)
+    total = float(ones @ along)
+
+    def step(a: Array, b: Array, c: float) -> tuple[Array, Array, float]:
+        direct = solve(a)
+        price = (float(ones @ direct) - c) / total
+        return direct - price * along, b, price
+
+    return step
+
+
+def _dense(root: Array, diagonal: Array) -> Callable[[Array], Array]:
+    matrix = dsyrk(1.0, root, trans=1, lower=1)
+    matrix.flat[:: len(diagonal) + 1] += diagonal
+    factor = cho_factor(matrix, lower=True, check_finite=False, overwrite_a=True)
+    return lambda right: cho_solve(factor, right, check_finite=False)
+
+
+def _woodbury(root: Array, diagonal: Array) -> Callable[[Array], Array]:
+    """Solve with a k by k matrix instead, and refine once: the identity loses digits when the diagonal is small."""
+    inner = dsyrk(1.0, root / np.sqrt(diagonal), lower=1)
+    inner.flat[:: len(root) + 1] += 1.0
+    factor = cho_factor(inner, lower=True, check_finite=False, overwrite_a=True)
+
+    def once(right: Array) -> Array:
+        direct: Array = right / diagonal
+        direct -= (root.T @ cho_solve(factor, root @ direct, check_finite=False)) / diagonal
+        return direct
+
+    def refined(right: Array) -> Array:
+        found = once(right)
+        return found + once(right - root.T @ (root @ found) - found * diagonal)
+
+    return refined
+
+
+def _pivoted(root: Array, diagonal: Array, jacobian: Array, softness: Array, ones: Array) -> Step:
+    count, extra = len(diagonal), len(softness)
+    matrix = np.zeros((count + extra + 1, count + extra + 1), order="F")
+    matrix[:count, :count] = root.T @ root
+    matrix[count:-1, :count] = jacobian
+    matrix[:count, count:-1] = jacobian.T
+    matrix[-1, :count] = matrix[:count, -1] = ones
+    np.einsum("ii->i", matrix)[:-1] += np.concatenate([diagonal, -softness])
+    original = matrix.copy()
+    factor, pivots, failed = dgetrf(matrix, overwrite_a=True)
+    if failed:
+        raise LinAlgError("the Newton system is singular")
+
+    def step(a: Array, b: Array, c: float) -> tuple[Array, Array, float]:
+        right = np.concatenate([a, b, [c]])
+        found, _ = dgetrs(factor, pivots, right)
+        found = found + dgetrs(factor, pivots, right - original @ found)[0]
+        return found[:count], found[count:-1], float(found[-1])
+
+    return step
+
+
+__all__ = ["LinAlgError", "factorise"]
