@@ -127,7 +127,7 @@ def _closest(distinct: Array, domains: Sequence[str], constant: Flags) -> tuple[
     if len(varied) < 3 or len(distinct) < 3:
         return None
     correlation = np.asarray(np.corrcoef(distinct[:, varied], rowvar=False)) - np.eye(len(varied))
-    first, second = divmod(int(np.argmax(correlation)), len(varied))
+    first, second = sorted(divmod(int(np.argmax(correlation)), len(varied)))
     return domains[varied[first]], domains[varied[second]], float(correlation[first, second])
 
 
