@@ -116,20 +116,22 @@ def common_scale(table: RunTable) -> tuple[float, float, RunTable]:
     Returns:
         params, tokens, and one row for each run measured there: the checkpoint nearest in tokens, at most 1% off.
     """
-    measured = np.isfinite(table.losses).any(axis=1)
+    measured, mixtures = np.isfinite(table.losses).any(axis=1), table.mixtures
+    sizes, counts = table.params, table.tokens
     scales = []
-    for params in distinct(table.params[measured]):
-        size = same_scale(table.params, float(params)) & measured
-        for tokens in distinct(table.tokens[size]):
-            rows = np.flatnonzero(size & same_scale(table.tokens, float(tokens)))
-            scales.append((float(params), float(tokens), rows, len(set(table.mixtures[rows]))))
+    for params in distinct(sizes[measured]):
+        size = same_scale(sizes, float(params)) & measured
+        for tokens in distinct(counts[size]):
+            rows = np.flatnonzero(size & same_scale(counts, float(tokens)))
+            scales.append((float(params), float(tokens), rows, len(set(mixtures[rows]))))
     if not scales:
         raise Refused(f"{table.source}: no loss is measured in any row; fill in the loss.* columns")
     most = max(count for *_, count in scales)
     params, tokens, rows, _ = max((s for s in scales if s[3] >= NEARLY_ALL * most), key=lambda s: s[:2])
     nearest: dict[str, int] = {}
-    for row in rows[np.argsort(np.abs(np.log(table.tokens[rows] / tokens)), kind="stable")]:
-        nearest.setdefault(str(table.runs[row]), int(row))
+    runs = table.runs
+    for row in rows[np.argsort(np.abs(np.log(counts[rows] / tokens)), kind="stable")]:
+        nearest.setdefault(str(runs[row]), int(row))
     keep = np.zeros(len(table), dtype=bool)
     keep[list(nearest.values())] = True
     return params, tokens, table.where(keep)

@@ -1,0 +1,134 @@
+"""Choose a mixing law by cross-validation in which no mixture is on both sides."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixlaw.errors import Refused
+from mixlaw.laws import LAWS
+from mixlaw.laws.base import MixingLaw
+from mixlaw.mixture import Array
+
+Index = NDArray[np.int64]
+
+CANDIDATES = ("linear", "exponential", "root-exponential", "reciprocal")
+"""What `--law auto` chooses among: the laws that are convex in the mixture, so that an optimum can be certified."""
+
+MANY = 100
+"""From so many mixtures on 5 folds do: each leaves 80 to fit, and costs a fit of every candidate."""
+
+SEED = 20240325
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """How one law did in cross-validation.
+
+    Attributes:
+        kind: the law.
+        parameters: how many it has per target that runs can tell apart.
+        score: mean over targets of the squared error over the variance of the losses: 1 - R². None if it was refused.
+        behind: how much larger the score is than the best one's, and `doubt` the standard error of that, from the
+            differences of both laws' errors mixture by mixture.
+        rmse: (V,) error of each target, nats per token; empty if refused.
+        refused: why the law could not be fitted, or nothing.
+    """
+
+    kind: str
+    parameters: int
+    score: float | None
+    behind: float | None
+    doubt: float | None
+    rmse: tuple[float, ...]
+    refused: str = ""
+
+
+def folds_of(groups: Index) -> Index:
+    """(n,) fold of each run: a mixture is in one fold, folds differ by one mixture at most, drawn by a fixed seed.
+
+    10 folds below 100 mixtures (each mixture its own where there are fewer than 10), 5 from there on.
+    """
+    mixtures, member = np.unique(groups, return_inverse=True)
+    count = min(len(mixtures), 10 if len(mixtures) < MANY else 5)
+    order = np.random.default_rng(SEED).permutation(len(mixtures))
+    fold = np.empty(len(mixtures), dtype=np.int64)
+    fold[order] = np.arange(len(mixtures)) % count
+    return fold[member.reshape(-1)]
+
+
+def held_out(
+    family: type[MixingLaw], names: tuple[tuple[str, ...], tuple[str, ...]], runs: tuple[Array, Array], folds: Index
+) -> Array:
+    """Predictions (n, V) of each run by a law that was fitted without its fold.
+
+    Args:
+        family: the law.
+        names: domains and targets.
+        runs: proportions (n, M) and losses (n, V).
+        folds: (n,) from `folds_of`.
+
+    Raises:
+        Refused: if a fold leaves too few runs for this law.
+    """
+    proportions, losses = runs
+    predictions = np.empty_like(losses)
+    for fold in range(int(folds.max()) + 1):
+        test = folds == fold
+        law = family.fit(*names, proportions[~test], losses[~test]).law
+        predictions[test] = law.predict(proportions[test])
+    return predictions
+
+
+def choose(
+    names: tuple[tuple[str, ...], tuple[str, ...]], runs: tuple[Array, Array], groups: Index, kinds: Sequence[str]
+) -> tuple[str, tuple[Candidate, ...]]:
+    """Choose the simplest law that cross-validation cannot tell from the best.
+
+    The law of least score is the best. A simpler one, with fewer parameters, is taken instead when it is behind by at
+    most one standard error of the difference (Breiman et al. 1984), which is taken over mixtures since runs of one
+    mixture are not independent evidence. A law that is not convex is taken only if no convex one is that close.
+
+    Returns:
+        The kind chosen, and every candidate from best to worst.
+
+    Raises:
+        Refused: if no candidate can be fitted; with what the last one said.
+    """
+    folds = folds_of(groups)
+    variance = np.nanvar(runs[1], axis=0)
+    errors: dict[str, Array] = {}
+    refused: dict[str, str] = {}
+    for kind in kinds:
+        try:
+            errors[kind] = runs[1] - held_out(LAWS[kind], names, runs, folds)
+        except Refused as error:
+            refused[kind] = str(error)
+    if not errors:
+        raise Refused(next(iter(refused.values())))
+    scores = {kind: _by_mixture(error**2 / variance, groups) for kind, error in errors.items()}
+    best = min(scores, key=lambda kind: float(scores[kind].mean()))
+    domain_count = len(names[0])
+    found = []
+    for kind, score in scores.items():
+        apart = score - scores[best]
+        doubt = float(np.std(apart, ddof=1) / np.sqrt(len(apart))) if len(apart) > 1 else 0.0
+        rmse = tuple(float(value) for value in np.sqrt(np.nanmean(errors[kind] ** 2, axis=0)))
+        parameters = LAWS[kind].identifiable(domain_count)
+        found.append(Candidate(kind, parameters, float(score.mean()), float(apart.mean()), doubt, rmse))
+    found.sort(key=lambda candidate: (candidate.score, candidate.parameters))
+    for kind, why in refused.items():
+        found.append(Candidate(kind, LAWS[kind].identifiable(domain_count), None, None, None, (), why))
+    close = [c for c in found if c.behind is not None and c.doubt is not None and c.behind <= c.doubt]
+    return min(close, key=lambda candidate: (candidate.parameters, candidate.score)).kind, tuple(found)
+
+
+def _by_mixture(squares: Array, groups: Index) -> Array:
+    """Mean over targets and repeats of squared errors (n, V), one number a mixture."""
+    measured = ~np.isnan(squares)
+    index = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    total = np.bincount(index, np.where(measured, squares, 0.0).sum(axis=1))
+    count = np.bincount(index, measured.sum(axis=1).astype(float))
+    means: Array = (total / np.maximum(count, 1.0))[count > 0]
+    return means

@@ -1,0 +1,237 @@
+"""A law: what was fitted, what it rests on, and what it says about any mixture at any scale it reaches."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mixlaw.diagnose import ALARM, Diagnostics
+from mixlaw.errors import Refused
+from mixlaw.extrapolation import extrapolations
+from mixlaw.laws.base import MixingLaw
+from mixlaw.mixture import Array, Mixture
+from mixlaw.runs import RunTable
+from mixlaw.surfaces.base import Surface
+from mixlaw.uncertainty import Uncertainty, uncertainty_of
+from mixlaw.weights import weights_of
+
+TOTAL = "(weighted)"
+"""The target that predictions call the weighted total of all targets."""
+
+COLUMNS = ("mixture", "params", "tokens", "target", "loss", "low", "high")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The runs a law was fitted to.
+
+    Attributes:
+        source: where the run table was read from.
+        sha256: hash of that file; empty for a table made in memory.
+        runs, rows: how many were used.
+        names: of the runs; the following are each run's, at its last checkpoint.
+        params, tokens: model size and tokens seen.
+        proportions: (n, M).
+        losses: (n, V), nats per token; None = not measured.
+    """
+
+    source: str
+    sha256: str
+    runs: int
+    rows: int
+    names: tuple[str, ...]
+    params: tuple[float, ...]
+    tokens: tuple[float, ...]
+    proportions: tuple[tuple[float, ...], ...]
+    losses: tuple[tuple[float | None, ...], ...]
+
+    @classmethod
+    def of(cls, table: RunTable) -> "Evidence":
+        """Read the evidence off the rows that a law is fitted to."""
+        last = table.last()
+        losses = [[None if np.isnan(loss) else loss for loss in row] for row in last.losses.tolist()]
+        return cls(
+            source=table.source,
+            sha256=table.sha256,
+            runs=len(last),
+            rows=len(table),
+            names=tuple(map(str, last.runs)),
+            params=tuple(last.params.tolist()),
+            tokens=tuple(last.tokens.tolist()),
+            proportions=tuple(map(tuple, last.proportions.tolist())),
+            losses=tuple(map(tuple, losses)),
+        )
+
+    @property
+    def mixtures(self) -> Array:
+        """(n, M) the proportions of the runs."""
+        return np.array(self.proportions)
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """The largest params, and the most tokens at that size: the scale a law is asked about by default."""
+        largest = max(self.params)
+        same = [tokens for params, tokens in zip(self.params, self.tokens, strict=True) if params >= 0.99 * largest]
+        return largest, max(same)
+
+    def largest(self, domains: Sequence[str]) -> dict[str, float]:
+        """The largest proportion of each domain that any run had."""
+        return dict(zip(domains, self.mixtures.max(axis=0).tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class LawAtScale:
+    """A law at one model size and token count.
+
+    Attributes:
+        law: loss of the mixture alone; predicts, differentiates, and says for which targets it is convex.
+        uncertainty: how sure it is: intervals, covariances, and the probability that one mixture beats another.
+        params, tokens: the scale.
+        proportions: (n, M) the mixtures it rests on here.
+        losses: (n, V) their losses at this scale, measured or carried to it; NaN = not measured.
+        evidence: (m, M) the mixtures of all runs, for telling what lies beyond them.
+        warnings: how far from the runs this scale is and where intervals fail, in words.
+    """
+
+    law: MixingLaw
+    uncertainty: Uncertainty
+    params: float
+    tokens: float
+    proportions: Array
+    losses: Array
+    evidence: Array
+    warnings: tuple[str, ...]
+
+    def extrapolations(self, mixtures: Mapping[str, Mixture]) -> tuple[str, ...]:
+        """Which of these mixtures lie outside the hull of the runs or far above a proportion they had, in words."""
+        named = {name: mixture.aligned(self.law.domains) for name, mixture in mixtures.items()}
+        return extrapolations(self.evidence, self.law.domains, named)
+
+    def predict(
+        self, mixtures: Mapping[str, Mixture], weights: Mapping[str, float] | None = None, interval: float = 0.9
+    ) -> pd.DataFrame:
+        """Losses with intervals, in the form `Law.predict` documents."""
+        if not 0 < interval < 1:
+            raise Refused(f"the interval is {interval:g}; it is a probability between 0 and 1, such as 0.9")
+        if not mixtures:
+            raise Refused("there is no mixture to predict; give at least one")
+        proportions = np.array([mixture.aligned(self.law.domains) for mixture in mixtures.values()])
+        importance = weights_of(weights, self.law.targets)
+        each = self.law.predict(proportions)
+        loss = np.column_stack([each, each @ importance])
+        half = np.column_stack(
+            [
+                self.uncertainty.half_width(proportions, interval),
+                self.uncertainty.half_width(proportions, interval, importance),
+            ]
+        )
+        targets = [*self.law.targets, TOTAL]
+        frame = pd.DataFrame(
+            {
+                "mixture": np.repeat(list(mixtures), len(targets)),
+                "params": self.params,
+                "tokens": self.tokens,
+                "target": np.tile(targets, len(mixtures)),
+                "loss": loss.ravel(),
+                "low": (loss - half).ravel(),
+                "high": (loss + half).ravel(),
+            },
+            columns=list(COLUMNS),
+        )
+        frame.attrs["warnings"] = (*self.warnings, *self.extrapolations(mixtures))
+        return frame
+
+
+@dataclass(frozen=True)
+class Law:
+    """A fitted law with its evidence.
+
+    Attributes:
+        kind: the mixing law at one scale.
+        surface: loss over mixture, params and tokens.
+        evidence: the runs it was fitted to.
+        diagnostics: what it can be trusted with.
+        version: of mixlaw that fitted it.
+    """
+
+    kind: str
+    surface: Surface
+    evidence: Evidence
+    diagnostics: Diagnostics
+    version: str
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """M names."""
+        return self.surface.domains
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """V names."""
+        return self.surface.targets
+
+    @property
+    def scale(self) -> str:
+        """How the law crosses scales: "none" for a law of one scale."""
+        return self.surface.scale
+
+    def at(self, params: float | None = None, tokens: float | None = None) -> LawAtScale:
+        """The law at one scale; by default the largest params measured, and the most tokens at that size.
+
+        Raises:
+            Refused: for a scale the law cannot reach.
+        """
+        at = self.surface.at(params, tokens)
+        largest, most = self.evidence.scale
+        return LawAtScale(
+            law=at.fit.law,
+            uncertainty=uncertainty_of(at),
+            params=largest if params is None else float(params),
+            tokens=most if tokens is None else float(tokens),
+            proportions=at.proportions,
+            losses=at.losses,
+            evidence=self.evidence.mixtures,
+            warnings=(*at.warnings, *self._alarms()),
+        )
+
+    def predict(
+        self,
+        mixtures: Mapping[str, Mixture] | Sequence[Mixture],
+        *,
+        params: float | None = None,
+        tokens: float | None = None,
+        weights: Mapping[str, float] | None = None,
+        interval: float = 0.9,
+    ) -> pd.DataFrame:
+        """Losses of mixtures at one scale, each target and the weighted total, with intervals.
+
+        An interval is for a loss measured next: it holds the noise of a run, what the fit leaves open, and across
+        scales the error of carrying losses there.
+
+        Args:
+            mixtures: by name, or in a sequence, called by their number from 1.
+            params, tokens: the scale; by default the largest params measured, and the most tokens at that size.
+            weights: importance of targets, scaled to sum to 1; equal by default.
+            interval: how often a central interval is to hold the measured loss.
+
+        Returns:
+            One row per mixture and target: `mixture`, `params`, `tokens`, `target`, `loss`, `low`, `high` in nats per
+            token; the weighted total has target "(weighted)". `attrs["warnings"]` says in words what is extrapolated.
+
+        Raises:
+            Refused: for unknown domains or targets, or a scale the law cannot reach.
+        """
+        named = mixtures if isinstance(mixtures, Mapping) else {str(n): m for n, m in enumerate(mixtures, start=1)}
+        return self.at(params, tokens).predict(named, weights, interval)
+
+    def _alarms(self) -> tuple[str, ...]:
+        narrow = {
+            target.target: target.stretch
+            for target in self.diagnostics.targets
+            if target.stretch is not None and target.stretch > ALARM
+        }
+        if not narrow:
+            return ()
+        listed = ", ".join(f"'{target}' {stretch:.2g} times" for target, stretch in narrow.items())
+        return (f"intervals are too narrow by cross-validation, where they would have to be wider: {listed}",)
