@@ -6,7 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.errors import one_of
-from mixlaw.export import huggingface, megatron, streaming
+from mixlaw.export import (
+    axolotl,
+    energon,
+    gpt_neox,
+    huggingface,
+    levanter,
+    maxtext,
+    megatron,
+    nanotron,
+    olmix,
+    olmo_core,
+    plain,
+    streaming,
+    torchtitan,
+    trl,
+)
 from mixlaw.export.base import Exporter
 from mixlaw.export.paths import as_places, read_paths
 from mixlaw.export.prepare import prepare
@@ -20,6 +35,18 @@ EXPORTERS: Mapping[str, Exporter] = {
         megatron.BLEND,
         megatron.SPLITS,
         streaming.EXPORTER,
+        olmo_core.EXPORTER,
+        torchtitan.EXPORTER,
+        levanter.EXPORTER,
+        nanotron.EXPORTER,
+        maxtext.EXPORTER,
+        energon.EXPORTER,
+        gpt_neox.EXPORTER,
+        trl.EXPORTER,
+        axolotl.EXPORTER,
+        plain.JSON,
+        plain.CSV,
+        olmix.EXPORTER,
     )
 }
 """Every exporter by the name that `--to` takes."""

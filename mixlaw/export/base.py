@@ -37,12 +37,14 @@ class Source:
         share: the number to write, in the unit of the request.
         paths: where its training data lies, as the trainer names it; one or more.
         held_out: paths of other splits by name ("valid", "test"); may be empty.
+        epochs: passes over it, if the budget and its tokens are known.
     """
 
     domain: str
     share: float
     paths: tuple[str, ...]
     held_out: Mapping[str, str]
+    epochs: float | None = None
 
     @property
     def path(self) -> str:

@@ -50,18 +50,19 @@ def _entry(head: str, value: Node, depth: int) -> list[str]:
 
 
 def _key(key: str) -> str:
-    return key if _PLAIN.fullmatch(key) and key.lower() not in _SPOKEN else _quoted(key)
+    return key if _PLAIN.fullmatch(key) and key.lower() not in _SPOKEN else quoted(key)
 
 
 def _scalar(value: str | int | float | bool) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return _quoted(value)
+        return quoted(value)
     return str(value) if isinstance(value, int) else decimal_text(value)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Text between double quotes with what is not printable escaped; it reads the same in YAML and in Python."""
     return '"' + "".join(_character(character) for character in text) + '"'
 
 

@@ -23,7 +23,8 @@ def render(request: Request) -> str:
     set as soon as the scarcest domain is used up.
     """
     sources = [
-        {"domain": source.domain, "load": _load(source), "probability": source.share} for source in request.sources
+        {"domain": source.domain, "load": load_arguments(source), "probability": source.share}
+        for source in request.sources
     ]
     return to_json(
         {
@@ -34,7 +35,7 @@ def render(request: Request) -> str:
     )
 
 
-def _load(source: Source) -> dict[str, str | list[str]]:
+def load_arguments(source: Source) -> dict[str, str | list[str]]:
     """Arguments of `load_dataset`: files go to the builder of their suffix; anything else is a folder or a hub name."""
     suffixes = {_suffix(path) for path in source.paths}
     builder = BUILDERS.get(suffixes.pop()) if len(suffixes) == 1 else None

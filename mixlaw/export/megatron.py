@@ -18,12 +18,22 @@ def render_splits(request: Request) -> str:
     """
     splits: dict[str, list[str] | None] = {"train": _blend(request, [source.path for source in request.sources])}
     for split in HELD_OUT:
-        named = [source.domain for source in request.sources if split in source.held_out]
-        lacking = [source.domain for source in request.sources if source.domain not in named]
-        if named and lacking:
-            raise Refused(f"{', '.join(named)} has a {split} path but {', '.join(lacking)} has none; give all or none")
-        splits[split] = _blend(request, [source.held_out[split] for source in request.sources]) if named else None
+        paths = held_out_paths(request, split)
+        splits[split] = _blend(request, paths) if paths else None
     return to_json(splits)
+
+
+def held_out_paths(request: Request, split: str) -> list[str]:
+    """The paths of a held-out split in the order of the sources; none if no source names one.
+
+    Raises:
+        Refused: if some sources name one and others do not.
+    """
+    named = [source.domain for source in request.sources if split in source.held_out]
+    lacking = [source.domain for source in request.sources if source.domain not in named]
+    if named and lacking:
+        raise Refused(f"{', '.join(named)} has a {split} path but {', '.join(lacking)} has none; give all or none")
+    return [source.held_out[split] for source in request.sources] if named else []
 
 
 def _blend(request: Request, prefixes: list[str]) -> list[str]:

@@ -44,6 +44,7 @@ def prepare(
     chosen = _unit(exporter, unit)
     _check_stages(exporter, stages)
     sizes = sizes or {}
+    passes = _epochs(stages, sizes, budget_tokens)
     used = {domain for mixture in stages.values() for domain, value in mixture.as_dict().items() if value > 0}
     notes = [] if places is not None or not exporter.reads_paths else [_no_paths()]
     written = []
@@ -52,7 +53,7 @@ def prepare(
         keep = mixture.domains if exporter.keeps_zeros else [d for d in mixture.domains if converted[d] > 0]
         if exporter.staged and len(stages) > 1:
             keep = [domain for domain in mixture.domains if domain in used]
-        sources = tuple(_source(domain, converted[domain], places, exporter) for domain in keep)
+        sources = tuple(_source(domain, converted[domain], places, exporter, passes) for domain in keep)
         written.append(Stage(start_step, sources))
         notes += _about_shares(exporter, mixture, converted, keep)
     notes += _about_epochs(exporter, stages, sizes, budget_tokens)
@@ -84,16 +85,22 @@ def _check_stages(exporter: Exporter, stages: Mapping[int, Mixture]) -> None:
         raise Refused(f"{', '.join(odd)} is not in every stage's mixture; name all domains in each, with 0 if unused")
 
 
-def _source(domain: str, share: float, places: Mapping[str, Place] | None, exporter: Exporter) -> Source:
+def _source(
+    domain: str,
+    share: float,
+    places: Mapping[str, Place] | None,
+    exporter: Exporter,
+    passes: Mapping[str, float],
+) -> Source:
     if not exporter.reads_paths:
-        return Source(domain, share, (), {})
+        return Source(domain, share, (), {}, passes.get(domain))
     place = Place((domain,)) if places is None else place_of(domain, places)
     if len(place.train) > 1 and not exporter.many_paths:
         raise Refused(
             f"'{domain}' has {len(place.train)} paths, but {exporter.name} takes one a domain: how a proportion "
             "would be shared among them is not known; merge them into one"
         )
-    return Source(domain, share, place.train, place.held_out)
+    return Source(domain, share, place.train, place.held_out, passes.get(domain))
 
 
 def _no_paths() -> str:
@@ -116,28 +123,37 @@ def _about_shares(
     return notes
 
 
+def _epochs(stages: Mapping[int, Mixture], sizes: Mapping[str, Size], budget_tokens: float | None) -> dict[str, float]:
+    """Passes over each domain, where they can be told: one stage, a budget, and tokens of every domain it reads."""
+    (mixture, *later) = stages.values()
+    used = {domain: value for domain, value in mixture.as_dict().items() if value > 0}
+    if later or budget_tokens is None or not used.keys() <= sizes.keys():
+        return {}
+    return {domain: value * budget_tokens / sizes[domain].tokens for domain, value in used.items()}
+
+
 def _about_epochs(
     exporter: Exporter, stages: Mapping[int, Mixture], sizes: Mapping[str, Size], budget_tokens: float | None
 ) -> list[str]:
     if len(stages) > 1 or not sizes:
         return []
     (mixture,) = stages.values()
-    used = [domain for domain, value in mixture.as_dict().items() if value > 0]
-    lacking = [domain for domain in used if domain not in sizes]
+    lacking = [domain for domain, value in mixture.as_dict().items() if value > 0 and domain not in sizes]
     if lacking:
         return [f"epochs are not known for lack of the tokens of {', '.join(lacking)}"]
     if not exporter.repeats:
-        most = tokens_without_repeats(mixture, sizes)
-        if budget_tokens is not None and budget_tokens <= most:
-            return []
-        asked = f", not the {budget_tokens:.4g} asked for" if budget_tokens is not None else ""
-        return [f"{exporter.name} repeats nothing, so it reads {most:.4g} tokens in all{asked}: one domain is used up"]
-    if budget_tokens is None:
-        return []
-    epochs = mixture.epochs(budget_tokens, {domain: size.tokens for domain, size in sizes.items()})
+        return _about_shortage(exporter, tokens_without_repeats(mixture, sizes), budget_tokens)
+    passes = _epochs(stages, sizes, budget_tokens)
     return [
-        f"'{domain}' is read {passes:.3g} times: {mixture.as_dict()[domain]:.4g} of {budget_tokens:.4g} tokens, "
+        f"'{domain}' is read {count:.3g} times: {mixture.as_dict()[domain]:.4g} of {budget_tokens:.4g} tokens, "
         f"of which {sizes[domain].tokens:.4g} are available"
-        for domain, passes in epochs.items()
-        if passes > 1
+        for domain, count in passes.items()
+        if count > 1
     ]
+
+
+def _about_shortage(exporter: Exporter, most: float, budget_tokens: float | None) -> list[str]:
+    if budget_tokens is not None and budget_tokens <= most:
+        return []
+    asked = f", not the {budget_tokens:.4g} asked for" if budget_tokens is not None else ""
+    return [f"{exporter.name} repeats nothing, so it reads {most:.4g} tokens in all{asked}: one domain is used up"]

@@ -22,7 +22,7 @@ class Size:
 
 
 def read_sizes(path: Path | str) -> dict[str, Size]:
-    """Read `{domain: tokens}` or `{domain: {"tokens": ..., "documents": ...}}`, or the manifest of a corpus.
+    """Read `{domain: tokens}` or `{domain: {"tokens": ..., "documents": ...}}`, or what a corpus holds for training.
 
     Args:
         path: a JSON file, or the folder of a corpus.
@@ -52,6 +52,7 @@ def as_sizes(content: Mapping[str, Any], source: str = "available") -> dict[str,
             sizes[domain] = entry
             continue
         fields = entry if isinstance(entry, Mapping) else {"tokens": entry}
+        fields = fields["train"] if isinstance(fields.get("train"), Mapping) else fields
         if "tokens" not in fields:
             raise Refused(f"{source}: '{domain}' has no 'tokens' (found: {', '.join(fields) or 'nothing'}); add them")
         documents = fields.get("documents")

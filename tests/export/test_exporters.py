@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mixlaw.errors import Refused
 from mixlaw.export import EXPORTERS, export
@@ -11,7 +12,7 @@ from mixlaw.export.base import Exporter, Unit, decimal_text
 from mixlaw.export.paths import as_places, read_paths
 from mixlaw.export.prepare import prepare
 from mixlaw.export.sizes import as_sizes, read_sizes
-from mixlaw.mixture import Mixture
+from mixlaw.mixture import Mixture, read_mixture, read_mixtures
 
 GOLDEN = Path(__file__).parent / "golden"
 MIXTURE = Mixture.of({"code": 0.5, "web": 0.3, "books": 0.2, "forums": 0.0})
@@ -45,9 +46,15 @@ def test_numbers_are_written_to_the_last_digit(exporter: Exporter) -> None:
     thirds = Mixture.of({"code": 1 / 3, "web": 1 / 3, "books": 1 / 3})
     prepared = prepare(exporter, {0: thirds}, places=as_places(PATHS), sizes=as_sizes(SIZES))
     text = exporter.render(prepared.request)
+    exact = {
+        Unit.TOKENS: {"code": 1 / 3, "web": 1 / 3, "books": 1 / 3},
+        Unit.SEQUENCES: {"code": 1 / 3, "web": 1 / 3, "books": 1 / 3},
+        Unit.DOCUMENTS: {"code": 2 / 7, "web": 4 / 7, "books": 1 / 7},
+        Unit.FRACTION: {"code": 1 / 2, "web": 2 / 3, "books": 1.0},
+    }[prepared.request.unit]
     for source in prepared.request.sources:
         assert decimal_text(source.share) in text
-        assert source.share == 1.0 or len(decimal_text(source.share)) >= 14
+        assert abs(source.share - exact[source.domain]) < 1e-14
 
 
 @every_exporter
@@ -102,7 +109,7 @@ def test_stages_are_written_or_refused_but_never_dropped(exporter: Exporter) -> 
             prepare(exporter, stages, places=places, sizes=sizes)
         return
     text = exporter.render(prepare(exporter, stages, places=places, sizes=sizes).request)
-    assert "9000" in text and "0.625" in text and "0.3" in text
+    assert ("9000" in text or "9001" in text) and "0.625" in text and "0.3" in text
 
 
 def test_stages_that_name_other_domains_are_refused() -> None:
@@ -190,3 +197,50 @@ def test_sizes_come_from_a_corpus_folder_too(tmp_path: Path) -> None:
         json.dumps({"domains": {"code": {"tokens": 10, "documents": 2}}, "seed": 1})
     )
     assert read_sizes(tmp_path) == as_sizes({"code": {"tokens": 10, "documents": 2}})
+
+
+def test_olmo_core_is_told_the_passes_that_the_budget_needs() -> None:
+    available = {"code": 3e9, "web": 9e9}
+    with pytest.warns(UserWarning, match=r"'code' is read 1.67 times"):
+        text = export({"code": 0.5, "web": 0.5}, "olmo-core", paths=PATHS, available=available, tokens=10e9)
+    sources = yaml.safe_load(text)["sources"]
+    assert sources[0]["max_repetition_ratio"] == 1.667 and "max_repetition_ratio" not in sources[1]
+
+
+def test_nanotron_counts_steps_from_one() -> None:
+    later = {9000: {"code": 0.25, "web": 0.75}}
+    stages = yaml.safe_load(export({"code": 0.5, "web": 0.5}, "nanotron", paths=PATHS, later=later))["data_stages"]
+    assert [stage["start_training_step"] for stage in stages] == [1, 9001]
+
+
+def test_levanter_warns_below_the_share_it_can_honour() -> None:
+    with pytest.warns(UserWarning, match=r"'web' has a share of 0.0004, below 1/2048"):
+        export({"code": 0.9996, "web": 0.0004}, "levanter", paths=PATHS)
+    export({"code": 0.9995, "web": 0.0005}, "levanter", paths=PATHS)
+
+
+def test_energon_and_gpt_neox_take_held_out_paths_too() -> None:
+    paths = {name: {"train": f"/t/{name}", "valid": f"/v/{name}", "test": f"/x/{name}"} for name in ("code", "web")}
+    energon = yaml.safe_load(export({"code": 0.25, "web": 0.75}, "energon", paths=paths, unit="sequences"))
+    assert [entry["path"] for entry in energon["splits"]["val"]["blend"]] == ["/v/code", "/v/web"]
+    neox = yaml.safe_load(export({"code": 0.25, "web": 0.75}, "gpt-neox", paths=paths))
+    assert neox["test-data-paths"] == ["/x/code", "/x/web"] and neox["valid-data-weights"] == [0.25, 0.75]
+
+
+def test_torchtitan_refuses_names_that_it_would_take_for_one() -> None:
+    with pytest.raises(Refused, match="ignores case"):
+        export({"Web": 0.5, "web": 0.5}, "torchtitan", paths={"Web": "/a", "web": "/b"})
+
+
+@pytest.mark.parametrize("name", ["json", "csv"])
+def test_plain_files_are_files_that_we_read(name: str, tmp_path: Path) -> None:
+    file = tmp_path / EXPORTERS[name].filename
+    file.write_text(export(MIXTURE, name), encoding="utf-8")
+    read = read_mixture(file) if name == "json" else read_mixtures(file)["1"]
+    assert read.as_dict() == pytest.approx(MIXTURE.as_dict(), abs=1e-15)
+
+
+def test_a_csv_header_survives_a_comma_in_a_name(tmp_path: Path) -> None:
+    file = tmp_path / "mixture.csv"
+    file.write_text(export({'a,"b"': 0.25, "c": 0.75}, "csv"))
+    assert read_mixtures(file)["1"].as_dict() == {'a,"b"': 0.25, "c": 0.75}
