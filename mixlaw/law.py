@@ -130,8 +130,8 @@ class LawAtScale:
         frame = pd.DataFrame(
             {
                 "mixture": np.repeat(list(mixtures), len(targets)),
-                "params": self.params,
-                "tokens": self.tokens,
+                "params": round(self.params),
+                "tokens": round(self.tokens),
                 "target": np.tile(targets, len(mixtures)),
                 "loss": loss.ravel(),
                 "low": (loss - half).ravel(),
