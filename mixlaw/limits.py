@@ -141,6 +141,25 @@ class Limits:
         found.check()
         return found
 
+    def ordered(self, domains: Sequence[str]) -> "Limits":
+        """The same limits with the domains in another order.
+
+        Raises:
+            Refused: if they are for other domains.
+        """
+        if set(domains) != set(self.domains):
+            raise Refused(f"the limits are for {', '.join(self.domains)}, the law for {', '.join(domains)}")
+        order = [self.domains.index(domain) for domain in domains]
+        supply = self.supply and replace(self.supply, tokens=self.supply.tokens[order])
+        return replace(
+            self,
+            domains=tuple(domains),
+            floor=self.floor[order],
+            cap=self.cap[order],
+            rows=self.rows[:, order],
+            supply=supply,
+        )
+
     def check(self) -> None:
         """Refuse limits that no mixture meets, naming those in conflict and by how much."""
         for index in np.flatnonzero(self.floor > self.cap):

@@ -146,7 +146,8 @@ class _Box:
         )
 
     def distances(self, x: Array, slack: Array) -> Array:
-        return np.maximum(np.concatenate([x - self.floor, self.cap - x, slack]), 1e-18)
+        distances: Array = np.maximum(np.concatenate([x - self.floor, self.cap - x, slack]), 1e-18)
+        return distances
 
     def curvature(self, x: Array, price: Array) -> tuple[Array, Array]:
         found = self.program.curvature(self.mixture(x), price[: len(self.lifted)])

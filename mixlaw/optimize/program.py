@@ -117,6 +117,19 @@ class Program:
             return smooth
         return smooth + float(self.excess(losses, divergence)[self.ceilings.lifted].max())
 
+    def ranks(self, proportions: Array) -> Array:
+        """(n,) what a search without slopes compares mixtures (n, M) by: the objective, far worse off the ceilings."""
+        losses = self.law.predict(proportions)
+        divergence = np.array([self.divergence(row)[0] for row in proportions])
+        excess = losses @ self.ceilings.weights.T + divergence[:, None] * self.ceilings.kl - self.ceilings.bounds
+        lifted = self.ceilings.lifted
+        value = losses @ self.weights + proportions @ self.price + self.kl * divergence
+        if self.lifts:
+            value += excess[:, lifted].max(axis=1)
+        broken = excess[:, ~lifted].max(axis=1, initial=0.0)
+        ranks: Array = value + np.where(broken > 1e-12, 1e6 * (1 + broken), 0.0)
+        return ranks
+
     def excess(self, losses: Array, divergence: float) -> Array:
         """How far each ceiling (m,) is exceeded; negative where it is kept."""
         return self.ceilings.weights @ losses + self.ceilings.kl * divergence - self.ceilings.bounds

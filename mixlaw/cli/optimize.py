@@ -1,0 +1,221 @@
+"""`mixlaw optimize`: the best mixture under limits, with its proof."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mixlaw.cli.pairs import pairs
+from mixlaw.export.sizes import read_sizes
+from mixlaw.files import sha256, to_json
+from mixlaw.law_file import read_law
+from mixlaw.limits import Limits
+from mixlaw.mixture import Mixture, read_mixture
+from mixlaw.optimize.find import SLACK, optimize
+from mixlaw.optimize.linear import with_linear_limits
+from mixlaw.optimize.optimum import Optimum, write_optimum
+from mixlaw.weights import read_numbers
+from mixlaw.wording import in_words
+
+NAME = "optimize"
+
+SHOWN = 40
+"""Domains listed; the file has them all."""
+
+
+def run(
+    law: Annotated[Path, typer.Argument(help="Law: .json.", show_default=False, metavar="LAW")],
+    params: Annotated[
+        float | None,
+        typer.Option(help="Non-embedding parameters; the largest measured.", show_default=False),
+    ] = None,
+    tokens: Annotated[
+        float | None, typer.Option(help="Tokens to be trained on; the most measured.", show_default=False)
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Importance of targets: .json; equal by default.", show_default=False)
+    ] = None,
+    objective: Annotated[str, typer.Option(help="mean, the weighted loss; or worst, the largest one.")] = "mean",
+    cap: Annotated[
+        list[str] | None, typer.Option(help="Largest proportion, domain=0.3; repeatable.", show_default=False)
+    ] = None,
+    floor: Annotated[
+        list[str] | None, typer.Option(help="Smallest proportion, domain=0.02; repeatable.", show_default=False)
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(help="Linear limit, 'code + math <= 0.4'; repeatable.", show_default=False),
+    ] = None,
+    available: Annotated[
+        Path | None,
+        typer.Option(help="Unique tokens by domain: .json, or a corpus folder.", show_default=False),
+    ] = None,
+    max_epochs: Annotated[float, typer.Option(help="With --available: passes over a domain allowed.")] = 4.0,
+    at_most: Annotated[
+        list[str] | None,
+        typer.Option(help="Largest predicted loss allowed, target=1.84; repeatable.", show_default=False),
+    ] = None,
+    prior: Annotated[Path | None, typer.Option(help="Mixture to stay near: .json.", show_default=False)] = None,
+    kl: Annotated[
+        float | None,
+        typer.Option(help="With --prior: nats of loss per nat of divergence from it; 0.05.", show_default=False),
+    ] = None,
+    within_kl: Annotated[
+        float | None, typer.Option(help="With --prior: largest divergence allowed, nats.", show_default=False)
+    ] = None,
+    natural: Annotated[
+        Path | None, typer.Option(help="Natural mixture, where --available is not given: .json.", show_default=False)
+    ] = None,
+    current: Annotated[
+        Path | None, typer.Option(help="Mixture in use, to compare with: .json.", show_default=False)
+    ] = None,
+    slack: Annotated[
+        float, typer.Option(help="Nats within which mixtures count as near-optimal; 0 leaves their ranges out.")
+    ] = SLACK,
+    trust: Annotated[
+        bool, typer.Option(help="Keep every domain within 1.5 times the largest proportion of any run.")
+    ] = False,
+    interval: Annotated[float, typer.Option(help="How often the interval is to hold the measured loss.")] = 0.9,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Optimum to write: .json.", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the optimum file instead of tables.")] = False,
+) -> None:
+    """Find the best mixture under limits, prove it, and say what it is worth.
+
+    Example: mixlaw optimize law.json --tokens 2e10 --available tokens.json --max-epochs 4 -o optimum.json
+    """
+    fitted = read_law(law)
+    limits = limits_from(
+        fitted.domains,
+        cap=cap,
+        floor=floor,
+        limit=limit,
+        available=available,
+        tokens=tokens,
+        max_epochs=max_epochs,
+    )
+    found = optimize(
+        fitted,
+        params=params,
+        tokens=tokens,
+        weights=None if weights is None else read_numbers(weights, "weights"),
+        limits=limits,
+        objective=objective,
+        prior=None if prior is None else read_mixture(prior),
+        kl=kl,
+        within_kl=within_kl,
+        at_most=pairs(at_most, "--at-most"),
+        baselines={
+            name: read_mixture(path) for name, path in (("natural", natural), ("current", current)) if path is not None
+        },
+        slack=slack,
+        trust=trust,
+        interval=interval,
+    )
+    found = replace(found, origin={**found.origin, "law_sha256": sha256(law)})
+    if output is not None:
+        write_optimum(found, output)
+    if json:
+        print(to_json(found.as_json()), end="")
+        return
+    console = Console(highlight=False, markup=False)
+    show(console, found)
+    if output is None:
+        console.print("Next: give -o optimum.json, then mixlaw export optimum.json --to FORMAT", soft_wrap=True)
+    else:
+        console.print(
+            f"Next: mixlaw export {output} --to FORMAT, or mixlaw train PLAN --mixture {output}", soft_wrap=True
+        )
+
+
+def limits_from(
+    domains: tuple[str, ...],
+    *,
+    cap: list[str] | None,
+    floor: list[str] | None,
+    limit: list[str] | None,
+    available: Path | None,
+    tokens: float | None,
+    max_epochs: float,
+) -> Limits:
+    """The limits that flags ask for."""
+    limits = Limits.of(
+        domains,
+        floors=pairs(floor, "--floor"),
+        caps=pairs(cap, "--cap"),
+        available=None if available is None else read_available(available),
+        budget_tokens=tokens,
+        max_epochs=max_epochs,
+    )
+    return with_linear_limits(limits, limit or [])
+
+
+def read_available(path: Path) -> dict[str, float]:
+    """Unique tokens by domain, from `{domain: tokens}` or the folder of a corpus."""
+    if path.is_dir():
+        return {domain: size.tokens for domain, size in read_sizes(path).items()}
+    return read_numbers(path, "available tokens")
+
+
+def show(console: Console, found: Optimum) -> None:
+    """Print an optimum for people."""
+    _mixtures(console, found)
+    _losses(console, found)
+    for active in found.active:
+        console.print(f"held back by the {active.limit}: {active.words}", soft_wrap=True)
+    what = "largest loss" if found.objective == "worst" else "loss"
+    scale = f"{in_words(found.params)} params, {in_words(found.tokens)} tokens"
+    console.print(
+        f"{what} {found.loss:.4f} ({found.interval:.0%} interval {found.low:.4f} to {found.high:.4f}) at {scale}",
+        soft_wrap=True,
+    )
+    if found.gap is None:
+        console.print("NOT certified: nothing proves that no allowed mixture is better", soft_wrap=True)
+    else:
+        word = "certified" if found.certified else "NOT certified"
+        console.print(
+            f"{word}: no allowed mixture has a predicted loss lower by more than {max(found.gap, 0):.1e} nats",
+            soft_wrap=True,
+        )
+    for warning in found.warnings:
+        console.print(f"warning: {warning}", soft_wrap=True)
+
+
+def _mixtures(console: Console, found: Optimum) -> None:
+    named: Mapping[str, Mixture] = {name: baseline.mixture for name, baseline in found.baselines.items()}
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    ranges = ("near-optimal",) if found.near_optimal else ()
+    epochs = ("epochs",) if found.epochs else ()
+    for heading in ("domain", "optimum", *epochs, *ranges, *named):
+        table.add_column(heading, justify="left" if heading == "domain" else "right")
+    domains = sorted(found.mixture.domains, key=lambda domain: -found.mixture.as_dict()[domain])
+    for domain in domains[:SHOWN]:
+        cells = [f"{found.mixture.as_dict()[domain]:.4f}"]
+        if epochs:
+            cells.append(f"{found.epochs[domain]:.2f}")
+        if ranges:
+            low, high = found.near_optimal[domain]
+            cells.append(f"{low:.3f} to {high:.3f}")
+        table.add_row(domain, *cells, *(f"{mixture.as_dict()[domain]:.4f}" for mixture in named.values()))
+    if len(domains) > SHOWN:
+        table.add_row(f"... {len(domains) - SHOWN} more")
+    console.print(table)
+    if ranges:
+        console.print(f"near-optimal: what the proportion can be within {found.slack:g} nats of the best")
+
+
+def _losses(console: Console, found: Optimum) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("mixture", "predicted loss", "above the optimum", "P(optimum better)", ""):
+        table.add_column(heading, justify="left" if heading in ("mixture", "") else "right")
+    table.add_row("optimum", f"{found.loss:.4f}", "", "", "")
+    for name, baseline in found.baselines.items():
+        better = "" if baseline.probability_better is None else f"{baseline.probability_better:.2f}"
+        outside = "" if baseline.allowed else "outside the limits"
+        table.add_row(name, f"{baseline.loss:.4f}", f"{baseline.loss - found.loss:+.4f}", better, outside)
+    console.print(table)

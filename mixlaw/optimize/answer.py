@@ -1,0 +1,95 @@
+"""Everything that is said of a mixture once it is found."""
+
+from collections.abc import Mapping
+
+from mixlaw import __version__
+from mixlaw.mixture import Array, Mixture
+from mixlaw.optimize.baselines import baseline_mixtures
+from mixlaw.optimize.interior_point import Solution
+from mixlaw.optimize.near_optimal import ranges
+from mixlaw.optimize.optimum import Baseline, Optimum
+from mixlaw.optimize.prices import active_limits
+from mixlaw.optimize.program import Program
+from mixlaw.optimize.question import Question
+
+CERTIFIED = 1e-6
+"""Gap, nats per token, up to which an optimum is called certified; the solver itself stops far below."""
+
+EXTENTS = 120
+"""Domains up to which near-optimal ranges are worked out: they take two programs for each."""
+
+SURE = 0.9
+"""Probability of being better below which a baseline is named as one that may be as good."""
+
+
+def answer(asked: Question, program: Program, proportions: Array, best: Solution | None) -> Optimum:
+    """Everything that is said of a mixture; without a solution, nothing is proved of it."""
+    at, domains = asked.at, asked.at.law.domains
+    losses = at.law.predict(proportions[None])[0]
+    loss = asked.loss_at(proportions)
+    low, high = asked.interval_at(proportions)
+    gap = None if best is None else max(program.value(proportions) - best.lower_bound, 0.0)
+    baselines, notes = _baselines(asked, proportions)
+    supply = asked.limits.supply
+    near: Mapping[str, tuple[float, float]] = {}
+    if best is not None and asked.slack > 0:
+        near, said = _near(program, best, asked.slack)
+        notes += said
+    mixture = Mixture(domains, tuple(map(float, proportions)))
+    return Optimum(
+        mixture=mixture,
+        loss=loss,
+        low=low,
+        high=high,
+        interval=asked.interval,
+        lower_bound=None if best is None else best.lower_bound,
+        gap=gap,
+        certified=gap is not None and gap <= CERTIFIED,
+        losses=dict(zip(at.law.targets, map(float, losses), strict=True)),
+        active=active_limits(program, best, asked.names) if best is not None else (),
+        baselines=baselines,
+        near_optimal=near,
+        slack=asked.slack,
+        warnings=(*at.warnings, *_warnings(asked, mixture, baselines), *notes),
+        objective=asked.objective,
+        kl=asked.kl,
+        divergence=program.divergence(proportions)[0],
+        epochs={} if supply is None else dict(zip(domains, map(float, supply.epochs(proportions)), strict=True)),
+        weights=dict(zip(at.law.targets, map(float, asked.weights), strict=True)),
+        params=at.params,
+        tokens=at.tokens,
+        version=__version__,
+    )
+
+
+def _baselines(asked: Question, proportions: Array) -> tuple[dict[str, Baseline], list[str]]:
+    at, limits = asked.at, asked.limits
+    named, notes = baseline_mixtures(at, limits, asked.weights, asked.objective, asked.baselines)
+    found = {}
+    for name, other in named.items():
+        better = None
+        if asked.objective == "mean":
+            better = float(at.uncertainty.probability_better(proportions[None], other[None], asked.weights)[0])
+        mixture = Mixture(at.law.domains, tuple(map(float, other)))
+        found[name] = Baseline(mixture, asked.loss_at(other), better, limits.allows(other))
+    return found, notes
+
+
+def _near(program: Program, best: Solution, slack: float) -> tuple[dict[str, tuple[float, float]], list[str]]:
+    domains = program.limits.domains
+    if len(domains) > EXTENTS:
+        return {}, [f"near-optimal ranges are worked out for up to {EXTENTS} domains; here there are {len(domains)}"]
+    found = ranges(program, best, slack)
+    return {domain: (float(low), float(high)) for domain, (low, high) in zip(domains, found, strict=True)}, []
+
+
+def _warnings(asked: Question, mixture: Mixture, baselines: Mapping[str, Baseline]) -> list[str]:
+    said = list(asked.at.extrapolations({"optimum": mixture}))
+    for name, baseline in baselines.items():
+        better = baseline.probability_better
+        if better is not None and better < SURE and baseline.mixture.proportions != mixture.proportions:
+            said.append(
+                f"a run on the optimum beats one on the {name} mixture with probability {better:.2f} only: "
+                "the law cannot tell them apart for sure"
+            )
+    return said
