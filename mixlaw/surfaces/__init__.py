@@ -2,7 +2,8 @@
 
 from mixlaw.surfaces.base import Surface
 from mixlaw.surfaces.nested import Nested
+from mixlaw.surfaces.pooled import Pooled
 from mixlaw.surfaces.single import Single
 
-SURFACES: dict[str, type[Surface]] = {surface.scale: surface for surface in (Single, Nested)}
+SURFACES: dict[str, type[Surface]] = {surface.scale: surface for surface in (Single, Nested, Pooled)}
 """Every surface by the name that `--scale` takes."""

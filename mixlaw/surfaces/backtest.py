@@ -183,21 +183,16 @@ def _last_points(curves: TrainingCurves) -> tuple[float, float, Array, Array] | 
 
 def _cuts(curves: TrainingCurves, size: float, tokens: float) -> list[tuple[float, float]]:
     """Largest size and most tokens to fit, for each backtest."""
-    largest = same_scale(curves.params, size)
-    grid = distinct(curves.tokens[largest])
+    grid = distinct(curves.tokens[same_scale(curves.params, size)])
     grid = grid[grid <= tokens * (1 + SAME_SCALE)]
-    cuts_tokens = [np.inf]
+    smaller = [float(value) for value in curves.sizes[:-1][::-1][:2]]
+    cuts = [(value, np.inf) for value in smaller]
     if len(grid) > CHECKPOINTS_LEFT:
-        earliest = grid[CHECKPOINTS_LEFT - 1]
-        halfway = grid[grid <= np.sqrt(earliest * tokens) * (1 + SAME_SCALE)][-1]
-        cuts_tokens += sorted({float(earliest), float(halfway)})
-    cuts_sizes = [size, *curves.sizes[:-1][::-1][:2]]
-    return [
-        (float(largest_size), float(most) * (1 + SAME_SCALE))
-        for largest_size in cuts_sizes
-        for most in cuts_tokens
-        if largest_size < size or np.isfinite(most)
-    ]
+        earliest = float(grid[CHECKPOINTS_LEFT - 1])
+        halfway = float(grid[grid <= np.sqrt(earliest * tokens) * (1 + SAME_SCALE)][-1])
+        cuts += [(size, most) for most in sorted({earliest, halfway})]
+        cuts += [(value, earliest) for value in smaller]
+    return [(largest_size, most * (1 + SAME_SCALE)) for largest_size, most in cuts]
 
 
 def _errors(surface: Carries, size: float, tokens: float, mixtures: Array, losses: Array) -> Array:

@@ -67,11 +67,11 @@ def training_curves(table: RunTable) -> TrainingCurves:
     return TrainingCurves(names, mixtures[first], table.params[first], padded_tokens, padded_losses, proportions)
 
 
-def distinct(values: Array) -> Array:
-    """The different values, increasing; a value within 1% of the last one kept is dropped."""
+def distinct(values: Array, tolerance: float = SAME_SCALE) -> Array:
+    """The different values, increasing; a value within 1% (or `tolerance`) of the last one kept is dropped."""
     kept: list[float] = []
     for value in np.sort(values[np.isfinite(values)]):
-        if not kept or value > kept[-1] * (1 + SAME_SCALE):
+        if not kept or value > kept[-1] * (1 + tolerance):
             kept.append(float(value))
     return np.array(kept)
 

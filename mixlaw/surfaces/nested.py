@@ -49,7 +49,6 @@ class Nested(CarriedSurface):
         height: (R, V) of the step laws at `unit` tokens, nats per token.
         exponent: (R,) of the step laws.
         unit: tokens.
-        size_exponents: the interval in which the size law's exponent is searched.
     """
 
     mixture: Index
@@ -60,21 +59,22 @@ class Nested(CarriedSurface):
     height: Array
     exponent: Array
     unit: float
-    size_exponents: tuple[float, float]
 
     scale: ClassVar[str] = "nested"
 
     @classmethod
-    def carry_from(cls, table: RunTable, family: type[MixingLaw], exponents: tuple[float, float] = EXPONENTS) -> Self:
+    def carry_from(
+        cls, table: RunTable, family: type[MixingLaw], step_exponents: tuple[float, float] = EXPONENTS
+    ) -> Self:
         """Fit the step laws; size and mixing law follow for each scale that is asked for.
 
         Args:
             table: checked runs.
             family: the mixing law.
-            exponents: the interval in which the exponents of step and size laws are searched.
+            step_exponents: the interval in which the exponents of the step laws are searched.
         """
         curves = training_curves(table)
-        floor, height, exponent, unit = _step_laws(curves, exponents)
+        floor, height, exponent, unit = _step_laws(curves, step_exponents)
         ends = np.isfinite(curves.tokens).sum(axis=1) - 1
         runs = np.arange(len(ends))
         return cls(
@@ -92,7 +92,6 @@ class Nested(CarriedSurface):
             height,
             exponent,
             unit,
-            exponents,
         )
 
     def losses_at(self, params: float, tokens: float) -> Array:
@@ -127,7 +126,6 @@ class Nested(CarriedSurface):
             np.zeros(int(usable.sum()), dtype=np.int64),
             huber=SIZE_HUBER,
             held_out=np.minimum(SIZE_HELD_OUT, points[usable] - POINTS_NEEDED),
-            exponents=self.size_exponents,
         )
         losses = np.full(len(flat), np.nan)
         losses[usable] = curves.at(params)
@@ -145,7 +143,6 @@ class Nested(CarriedSurface):
             "height": lists(self.height),
             "exponent": lists(self.exponent),
             "unit": self.unit,
-            "size_exponents": list(self.size_exponents),
         }
 
     @classmethod
@@ -167,7 +164,6 @@ class Nested(CarriedSurface):
             array_of(parameters["height"]),
             array_of(parameters["exponent"]),
             parameters["unit"],
-            (parameters["size_exponents"][0], parameters["size_exponents"][1]),
         )
 
     def _losses_of_runs(self, tokens: float) -> Array:
@@ -177,7 +173,7 @@ class Nested(CarriedSurface):
         losses = np.where(np.isfinite(predicted), predicted, np.where(ended_here, self.last, np.nan))
         if not np.isfinite(losses).any():
             raise Refused(
-                f"the nested law at {in_words(tokens)} tokens needs runs with {POINTS_NEEDED} or more checkpoints; they "
+                f"the nested law at {in_words(tokens)} tokens needs runs of {POINTS_NEEDED} or more checkpoints; they "
                 f"have fewer, and end at {_listed(distinct(self.tokens))} tokens: ask for that, or add the losses that "
                 "were logged on the way"
             )

@@ -13,11 +13,14 @@ Groups = NDArray[np.int64]
 EXPONENTS = (0.01, 4.0)
 """The exponents searched. A fit that ends at either end has not seen the curve bend."""
 
-GRID = 49
+GRID = 25
 """Exponents tried, evenly spaced in the logarithm, before the best is refined by golden sections."""
 
-SECTIONS = 60
-"""Golden sections after the grid; each keeps 0.618 of the bracket, so the last is below double precision."""
+SECTIONS = 40
+"""Golden sections after the grid; each keeps 0.618 of the bracket, so the last moves an exponent by 1e-9 of itself."""
+
+SETTLED = 1e-10
+"""Nats; a robust line has settled when a solve moves none of its residuals further."""
 
 REWEIGHTINGS = 100
 """Largest number of reweighted solves for one Huber line; 2-10 are usual."""
@@ -151,7 +154,7 @@ def _lines(feature: Array, values: Array, training: NDArray[np.bool_], huber: fl
         fresh = values[moving] - new_floor[:, None] - new_height[:, None] * feature[moving]
         change = np.abs((fresh - residual[moving]) * training[moving]).max(axis=1)
         floor[moving], height[moving], residual[moving] = new_floor, new_height, fresh
-        moving = moving[change > 1e-12]
+        moving = moving[change > SETTLED]
     return floor, height, residual
 
 
