@@ -8,9 +8,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mixlaw.laws.base import MixingFit, MixingLaw
 from mixlaw.mixture import Array
 from mixlaw.runs import RunTable
