@@ -1,7 +1,7 @@
 """A law: what was fitted, what it rests on, and what it says about any mixture at any scale it reaches."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from mixlaw.runs import RunTable
 from mixlaw.surfaces.base import Surface
 from mixlaw.uncertainty import Uncertainty, uncertainty_of
 from mixlaw.weights import weights_of
+from mixlaw.wording import in_words
 
 TOTAL = "(weighted)"
 """The target that predictions call the weighted total of all targets."""
@@ -193,6 +194,26 @@ class Law:
             losses=at.losses,
             evidence=self.evidence.mixtures,
             warnings=(*at.warnings, *self._alarms()),
+        )
+
+    def for_choosing(self, params: float | None = None, tokens: float | None = None) -> LawAtScale:
+        """The law to choose a mixture with: `at`, or for a law of one scale, that scale and a warning.
+
+        A law of one scale cannot say what a larger run will lose, yet which mixture is better carries over well: from
+        1M to 1B params, predicted and measured losses of mixtures rank alike with Spearman 0.96 (RegMix, 2407.01492).
+        """
+        if self.scale != "none" or (params is None and tokens is None):
+            return self.at(params, tokens)
+        at = self.at()
+        largest, most = in_words(at.params), in_words(at.tokens)
+        return replace(
+            at,
+            warnings=(
+                *at.warnings,
+                f"the law knows one scale: losses are those of {largest} params and {most} tokens, and that the better "
+                "mixture there is the better one at the scale asked for is taken on trust; runs of several sizes or "
+                "token counts would tell",
+            ),
         )
 
     def predict(

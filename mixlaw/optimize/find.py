@@ -77,7 +77,7 @@ def optimize(
         kl = PULL if prior is not None and within_kl is None else 0.0
     allowed = limits_of(law, limits, trust)
     asked = Question(
-        at=law.at(params, tokens),
+        at=law.for_choosing(params, tokens),
         weights=weights_of(weights, law.targets),
         limits=allowed,
         objective=objective,
