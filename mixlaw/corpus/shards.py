@@ -14,6 +14,7 @@ from mixlaw.files import read_json, sha256
 Split = Literal["train", "validation"]
 SPLITS: tuple[Split, ...] = ("train", "validation")
 MANIFEST = "manifest.json"
+TOKENIZER = "tokenizer.json"
 FORMAT = "mixlaw corpus 1"
 
 
@@ -48,6 +49,8 @@ class Corpus:
         dtype: of the shards, "uint16" or "uint32".
         tokenizer_sha256: of `tokenizer.json` in the folder.
         shards: by split, then domain.
+        duplicates: by domain, documents left out because the same text had come before, there or in another domain.
+        skipped: by domain, how much of what was found could not be read, by reason.
     """
 
     path: Path
@@ -57,11 +60,13 @@ class Corpus:
     dtype: str
     tokenizer_sha256: str
     shards: Mapping[str, Mapping[str, Shard]]
+    duplicates: Mapping[str, int]
+    skipped: Mapping[str, Mapping[str, int]]
 
     @property
     def tokenizer_path(self) -> Path:
         """The tokenizer, as the `tokenizers` library reads it."""
-        return self.path / "tokenizer.json"
+        return self.path / TOKENIZER
 
     @property
     def train_tokens(self) -> dict[str, int]:
@@ -197,6 +202,8 @@ def _from_manifest(path: Path, content: Any) -> Corpus:
             dtype=one_of(content["dtype"], ("uint16", "uint32"), "token type"),
             tokenizer_sha256=str(tokenizer["sha256"]),
             shards={split: {name: Shard(**domains[name][split]) for name in sorted(domains)} for split in SPLITS},
+            duplicates={name: int(domains[name]["duplicates"]) for name in sorted(domains)},
+            skipped={name: dict(domains[name]["skipped"]) for name in sorted(domains)},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Refused(f"{path / MANIFEST} is incomplete ({error}); build the corpus again") from None
