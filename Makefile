@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo test lint bench-published
+.PHONY: help demo test test-consumers lint bench-published
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -22,4 +22,16 @@ test: $(VENV)/installed  ## format, lint, types and every test but the slow and 
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not slow and not gpu"
+	$(BIN)/pytest -m "not slow and not gpu and not consumers"
+
+# The trainers that read our exports, in an environment of their own on top of .venv, whose torch they share.
+.venv-consumers/installed: $(VENV)/installed tests/export/consumers.txt
+	$(PYTHON) -m venv .venv-consumers
+	$(BIN)/python -c "import site; print(site.getsitepackages()[0])" \
+		> "$$(.venv-consumers/bin/python -c 'import site; print(site.getsitepackages()[0])')/project.pth"
+	.venv-consumers/bin/pip install --quiet --requirement tests/export/consumers.txt
+	.venv-consumers/bin/pip install --quiet --no-deps "mosaicml-streaming==0.13.0"
+	touch $@
+
+test-consumers: .venv-consumers/installed  ## hand every export to the trainer it is for, and let it draw
+	.venv-consumers/bin/python -m pytest -m consumers tests/export
