@@ -90,8 +90,10 @@ class Corpus:
 
     def tokens(self, domain: str, split: Split) -> NDArray[Any]:
         """All tokens of a domain, mapped from disk and read-only; shape (tokens,)."""
-        shard = self.shards[split][one_of(domain, self.domains, "domain")]
-        return np.memmap(self.path / shard.file, dtype=np.dtype(self.dtype).newbyteorder("<"), mode="r")
+        file = self.path / self.shards[split][one_of(domain, self.domains, "domain")].file
+        if not file.is_file():
+            raise Refused(f"{file} does not exist, though its manifest names it; build the corpus again")
+        return np.memmap(file, dtype=np.dtype(self.dtype).newbyteorder("<"), mode="r")
 
     def sequences(self, domain: str, split: Split, length: int) -> NDArray[Any]:
         """Windows of `length` tokens to read and, shifted by one, to predict: a view, nothing is copied.
@@ -169,6 +171,8 @@ class Corpus:
 def open_corpus(path: Path | str) -> Corpus:
     """Open a corpus, checking what is cheap to check: the manifest, the size of every shard, the tokenizer's hash.
 
+    `Corpus.verify` checks the hash of every shard too.
+
     Raises:
         Refused: naming the folder or file and what is wrong with it.
     """
@@ -179,7 +183,7 @@ def open_corpus(path: Path | str) -> Corpus:
         raise Refused(
             f"{path} has no {MANIFEST}, so it is not a corpus; make one with `mixlaw corpus OUT NAME=PATH...`"
         )
-    corpus = _from_manifest(path, read_json(path / MANIFEST))
+    corpus = read_manifest(path / MANIFEST)
     if not corpus.tokenizer_path.is_file() or sha256(corpus.tokenizer_path) != corpus.tokenizer_sha256:
         raise Refused(f"{corpus.tokenizer_path} is not what the manifest describes; build the corpus again")
     for split in SPLITS:
@@ -188,14 +192,21 @@ def open_corpus(path: Path | str) -> Corpus:
     return corpus
 
 
-def _from_manifest(path: Path, content: Any) -> Corpus:
+def read_manifest(manifest: Path | str) -> Corpus:
+    """What a corpus holds, by its manifest alone: enough to count tokens, though the shards may be elsewhere or gone.
+
+    Raises:
+        Refused: for a file that is not a manifest, or of another version.
+    """
+    manifest = Path(manifest)
+    content = read_json(manifest)
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
-        raise Refused(f"{path / MANIFEST} has format {found!r}, not {FORMAT!r}; build the corpus again")
+        raise Refused(f"{manifest} has format {found!r}, not {FORMAT!r}; build the corpus again")
     try:
         tokenizer, domains = content["tokenizer"], content["domains"]
         return Corpus(
-            path=path,
+            path=manifest.parent,
             domains=tuple(sorted(domains)),
             vocabulary_size=int(tokenizer["vocabulary_size"]),
             end_of_document=int(tokenizer["end_of_document"]),
@@ -206,7 +217,7 @@ def _from_manifest(path: Path, content: Any) -> Corpus:
             skipped={name: dict(domains[name]["skipped"]) for name in sorted(domains)},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Refused(f"{path / MANIFEST} is incomplete ({error}); build the corpus again") from None
+        raise Refused(f"{manifest} is incomplete ({error}); build the corpus again") from None
 
 
 def _check_size(file: Path, expected: int) -> None:
