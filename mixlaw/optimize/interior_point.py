@@ -22,10 +22,16 @@ STOP = 1e-10
 FEASIBLE = 1e-13
 """Largest violation of a limit at which the solver is content."""
 
-ITERATIONS = 80
-HALVINGS = 40
+ITERATIONS = 100
+
 TO_THE_BOUNDARY = 0.995
 """Share of the way to the nearest bound that one step may go."""
+
+BALANCE = 0.01
+"""Least target of distances x prices, as a share of what the slope still lacks."""
+
+HALVINGS = 40
+"""How often a step may be halved for losses to be finite."""
 
 
 @dataclass(frozen=True)
@@ -193,14 +199,14 @@ def solve(program: Program, *, tolerance: float = STOP, start: Array | None = No
         if iterate.distances @ iterate.prices > 1e3 * tolerance:
             continue
         found = _solution(box, iterate, values, iteration)
-        if (_off(program, found), found.gap) < (_off(program, best), best.gap):
+        if (_outside(program, found), found.gap) < (_outside(program, best), best.gap):
             best = found
-        if best.gap <= tolerance and _off(program, best) == 0:
+        if best.gap <= tolerance and _outside(program, best) == 0:
             break
     return best
 
 
-def _off(program: Program, solution: Solution) -> float:
+def _outside(program: Program, solution: Solution) -> float:
     violation = program.violation(solution.proportions)
     return violation if violation > FEASIBLE else 0.0
 
@@ -228,22 +234,32 @@ def _first(box: _Box, values: _Values) -> _Iterate:
 
 def _advance(box: _Box, at: _Iterate, values: _Values) -> tuple[_Iterate, _Values]:
     """One predictor-corrector step: how far a plain Newton step gets decides how much the next one is centred."""
-    direction = _directions(box, at, values)
+    slope = values.slope + at.prices[2 * len(at.x) :] @ values.jacobian + at.sum_price * box.ones
+    direction = _directions(box, at, values, slope)
     mean = float(at.distances @ at.prices) / len(at.prices)
     plain = direction(0.0, np.zeros(len(at.prices)))
     primal, dual = _reach(at.distances, plain.distances), _reach(at.prices, plain.prices)
     after = at.moved(plain, primal, dual)
     left = float(after.distances @ after.prices) / len(at.prices)
     centred = mean * min(max((left / mean) ** 3, 1e-4), 0.9)
-    step = direction(centred, plain.distances * plain.prices)
+    step = direction(max(centred, BALANCE * _off(at, slope) / len(at.prices)), plain.distances * plain.prices)
     primal, dual = _reach(at.distances, step.distances), _reach(at.prices, step.prices)
     return _settle(box, at, step, primal, dual)
 
 
-def _directions(box: _Box, at: _Iterate, values: _Values) -> Callable[[float, Array], _Iterate]:
+def _off(at: _Iterate, slope: Array) -> float:
+    """What the slope of the Lagrangian, 0 at the optimum, is worth in nats: slopes of domains at a bound count little.
+
+    Centring never falls far below it, or a steep exponential would meet the boundary long before its optimum.
+    """
+    count = len(at.x)
+    left = slope - at.prices[:count] + at.prices[count : 2 * count]
+    return float(np.abs(left) @ np.minimum(at.distances[:count], at.distances[count : 2 * count]))
+
+
+def _directions(box: _Box, at: _Iterate, values: _Values, slope: Array) -> Callable[[float, Array], _Iterate]:
     """Factorise the Newton system at an iterate; the function returned steps towards distances x prices = target."""
     count = len(at.x)
-    bounds = slice(0, 2 * count)
     root, diagonal = box.curvature(at.x, at.prices[2 * count :])
     stiffness = at.prices / at.distances
     solve_for = factorise(
@@ -253,7 +269,6 @@ def _directions(box: _Box, at: _Iterate, values: _Values) -> Callable[[float, Ar
         1.0 / stiffness[2 * count :],
         box.ones,
     )
-    slope = values.slope + at.prices[2 * count :] @ values.jacobian + at.sum_price * box.ones
     lacking = float(box.total - box.ones @ at.x)
 
     def direction(target: float, correction: Array) -> _Iterate:
@@ -262,7 +277,7 @@ def _directions(box: _Box, at: _Iterate, values: _Values) -> Callable[[float, Ar
         x, prices, sum_price = solve_for(pull[:count] - pull[count : 2 * count] - slope, softened, lacking)
         slack = -values.excess - at.distances[2 * count :] - values.jacobian @ x
         distances = np.concatenate([x, -x, slack])
-        held = (pull - at.prices - stiffness * distances)[bounds]
+        held = (pull - at.prices - stiffness * distances)[: 2 * count]
         return _Iterate(x, distances, np.concatenate([held, prices]), sum_price)
 
     return direction
