@@ -1,28 +1,39 @@
-"""`mixlaw sample`: a design of mixtures."""
+"""`mixlaw sample`: a design of mixtures, and the next batch once some have been measured."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import typer
 from rich.console import Console
+from rich.table import Table
 
+from mixlaw.batch import ENOUGH, Batch, next_batch
+from mixlaw.cli.optimize import limits_from, read_available
 from mixlaw.cli.pairs import pairs
 from mixlaw.cli.spread_table import runs_advised, spread_table
 from mixlaw.corpus.shards import open_corpus
-from mixlaw.design import DESIGNS, sample, spread
+from mixlaw.design import DESIGNS, sample, sample_beside, spread
 from mixlaw.design.planned import planned_tokens, proxy_limits, target_limits
-from mixlaw.design.spread import advised_runs
+from mixlaw.design.spread import Spread, advised_runs
 from mixlaw.errors import Refused
+from mixlaw.fit import fit
 from mixlaw.limits import Limits
-from mixlaw.mixture import Mixture, write_mixtures
+from mixlaw.mixture import Array, Mixture, read_mixture, read_mixtures, write_mixtures
+from mixlaw.optimize.linear import with_linear_limits
 from mixlaw.plan import Plan, read_plan
+from mixlaw.regret import INFLATION
+from mixlaw.runs import RunTable, read_runs
 from mixlaw.weights import read_numbers
 from mixlaw.wording import counted
 
 NAME = "sample"
+
+BATCH = 8
+"""Runs of one batch by default: few enough to learn from before the next."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +41,20 @@ class Request:
     """What to sample: from a plan, or from flags alone.
 
     Attributes:
-        count, method, seed: of the design.
         limits: what a proxy may train on.
+        count, method, seed: of the design.
         natural: token shares, where they are known.
         target: what the full run may train on, where it is known.
+        weights: importance of targets; None for equal.
     """
 
-    count: int
-    method: str
-    seed: int
     limits: Limits
+    count: int
+    method: str = "default"
+    seed: int = 0
     natural: Mixture | None = None
     target: Limits | None = None
+    weights: Mapping[str, float] | None = None
 
 
 def run(
@@ -58,103 +71,149 @@ def run(
         str | None, typer.Option(help="Without a plan: names, with commas between.", show_default=False)
     ] = None,
     natural: Annotated[
-        Path | None, typer.Option(help="Without a plan: unique tokens by domain, .json.", show_default=False)
+        Path | None, typer.Option(help="Without a plan: tokens or proportions by domain, .json.", show_default=False)
+    ] = None,
+    available: Annotated[
+        Path | None,
+        typer.Option(help="Without a plan: unique tokens by domain, .json or a corpus folder.", show_default=False),
     ] = None,
     tokens: Annotated[
-        float | None,
-        typer.Option(help="With --natural: tokens one proxy trains on, so that none runs out.", show_default=False),
+        float | None, typer.Option(help="With --available: tokens that one proxy trains on.", show_default=False)
     ] = None,
-    max_epochs: Annotated[float, typer.Option(help="With --tokens: passes over a domain allowed.")] = 4.0,
+    max_epochs: Annotated[float, typer.Option(help="With --available: passes over a domain allowed.")] = 4.0,
     cap: Annotated[
         list[str] | None, typer.Option(help="Largest proportion, domain=0.3; repeatable.", show_default=False)
     ] = None,
     floor: Annotated[
         list[str] | None, typer.Option(help="Smallest proportion, domain=0.02; repeatable.", show_default=False)
     ] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option(help="Linear limit, 'code + math <= 0.4'; repeatable.", show_default=False)
+    ] = None,
+    frozen: Annotated[
+        Path | None,
+        typer.Option(help="Mixture of an earlier study whose domains keep their ratios: .json.", show_default=False),
+    ] = None,
+    after: Annotated[
+        Path | None, typer.Option(help="Run table so far: choose the next batch from it.", show_default=False)
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="With --after: importance of targets, .json.", show_default=False)
+    ] = None,
+    enough: Annotated[
+        float, typer.Option(help="With --after: nats per token of regret that you would not mind.")
+    ] = ENOUGH,
 ) -> None:
     """Choose which mixtures the proxies train on, and say how well they spread every domain.
 
     Example: mixlaw sample plan.toml -o mixtures.csv
 
     Example: mixlaw sample --domains web,code,books --count 24 -o mixtures.csv
+
+    Example: mixlaw sample plan.toml --after runs.csv -o next.csv
     """
-    limited = {"caps": pairs(cap, "--cap"), "floors": pairs(floor, "--floor")}
-    if plan is not None:
-        if domains or natural or tokens:
-            raise Refused(
-                "the plan says which domains there are and how long a proxy is; drop --domains, --natural, --tokens"
-            )
-        request = _from_plan(read_plan(plan), limited)
-    else:
-        request = _from_flags(domains, natural, limited, tokens, max_epochs)
-    mixtures = sample(
-        request.limits.domains,
-        request.count if count is None else count,
-        method=request.method if method is None else method,
-        natural=request.natural,
-        limits=request.limits,
-        seed=request.seed if seed is None else seed,
-    )
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    _describe(console, request, mixtures)
-    if output is None:
-        console.print("Next: the same with -o mixtures.csv")
-        return
-    write_mixtures(output, mixtures)
-    trained = f"mixlaw train {plan}" if plan is not None else "train a proxy on each, then mixlaw check runs.csv"
-    console.print(f"{output}: {counted(len(mixtures), 'mixture')}\nNext: {trained}")
+    table = None if after is None else read_runs(after)
+    if plan is not None:
+        if domains or natural or available or tokens:
+            raise Refused("the plan has the domains and their tokens; drop --domains, --natural, --available, --tokens")
+        request = _from_plan(read_plan(plan), pairs(cap, "--cap"), pairs(floor, "--floor"), limit or [])
+    else:
+        names = _names(domains, natural or available, None if table is None else table.domains)
+        request = Request(
+            limits=limits_from(
+                names,
+                cap=cap,
+                floor=floor,
+                limit=limit,
+                available=None if tokens is None else available,
+                tokens=tokens,
+                max_epochs=max_epochs,
+            ),
+            count=advised_runs(len(names))[0],
+            natural=_natural(names, natural or available),
+        )
+    request = replace(request, method=method or request.method, seed=request.seed if seed is None else seed)
+    if table is None:
+        mixtures = _first(console, replace(request, count=request.count if count is None else count), frozen)
+    else:
+        importance = request.weights if weights is None else read_numbers(weights, "weights")
+        batch = _next(replace(request, weights=importance, count=BATCH if count is None else count), table, enough)
+        mixtures = batch.mixtures
+        _describe_batch(console, batch)
+    _write(console, output, mixtures, extend=table is not None)
 
 
-def _from_plan(plan: Plan, limited: Mapping[str, Mapping[str, float]]) -> Request:
-    design = plan.design.model_copy(update={name: {**getattr(plan.design, name), **limited[name]} for name in limited})
-    plan = plan.model_copy(update={"design": design})
+def _from_plan(plan: Plan, caps: Mapping[str, float], floors: Mapping[str, float], rows: Sequence[str]) -> Request:
+    limited = {"caps": {**plan.design.caps, **caps}, "floors": {**plan.design.floors, **floors}}
+    plan = plan.model_copy(update={"design": plan.design.model_copy(update=limited)})
     tokens = open_corpus(plan.path(plan.corpus.path)).train_tokens
     return Request(
-        count=design.mixtures,
-        method=design.method,
+        limits=with_linear_limits(proxy_limits(plan, tokens), rows),
+        count=plan.design.mixtures,
+        method=plan.design.method,
         seed=plan.seed,
-        limits=proxy_limits(plan, tokens),
         natural=Mixture.natural(planned_tokens(plan, tokens)),
-        target=target_limits(plan, tokens),
+        target=with_linear_limits(target_limits(plan, tokens), rows),
+        weights=plan.weights or None,
     )
 
 
-def _from_flags(
-    names: str | None,
-    natural: Path | None,
-    limited: Mapping[str, Mapping[str, float]],
-    budget_tokens: float | None,
-    max_epochs: float,
-) -> Request:
-    if budget_tokens is not None and natural is None:
-        raise Refused("--tokens limits a proxy by the tokens there are; give them with --natural tokens.json")
-    available = None if natural is None else read_numbers(natural, "tokens by domain")
-    listed = tuple(name.strip() for name in names.split(",")) if names else tuple(available or ())
-    if not listed:
-        raise Refused(
-            "there is no plan and no domain; give a plan.toml, --domains web,code,books or --natural tokens.json"
-        )
-    if len(set(listed)) < len(listed) or "" in listed:
-        raise Refused(f"--domains {names} has an empty or repeated name; give each domain once, with commas between")
-    limits = Limits.of(
-        listed,
-        **limited,
-        available=available if budget_tokens is not None else None,
-        budget_tokens=budget_tokens,
-        max_epochs=max_epochs,
+def _names(given: str | None, file: Path | None, measured: Sequence[str] | None) -> tuple[str, ...]:
+    """Domains as the flags, the file of tokens or the run table name them, whichever comes first."""
+    if given is not None:
+        names = tuple(name.strip() for name in given.split(","))
+        if len(set(names)) < len(names) or "" in names:
+            raise Refused(f"--domains {given} has an empty or repeated name; give each once, with commas between")
+        return names
+    if file is not None:
+        return tuple(read_available(file))
+    if measured is not None:
+        return tuple(measured)
+    raise Refused("there is no plan and no domain; give a plan.toml, --domains web,code,books or --available A.json")
+
+
+def _natural(names: Sequence[str], file: Path | None) -> Mixture | None:
+    if file is None:
+        return None
+    tokens = read_available(file)
+    lacking = [name for name in names if name not in tokens]
+    if lacking:
+        raise Refused(f"{file} has no number for {', '.join(lacking)}; give every domain")
+    return Mixture.natural({name: tokens[name] for name in names})
+
+
+def _first(console: Console, request: Request, frozen: Path | None) -> dict[str, Mixture]:
+    names, limits = request.limits.domains, request.limits
+    kept = None if frozen is None else read_mixture(frozen)
+    choose = sample if kept is None else partial(sample_beside, kept)
+    mixtures = choose(
+        names, request.count, method=request.method, natural=request.natural, limits=limits, seed=request.seed
     )
-    return Request(
-        count=advised_runs(len(listed))[0],
-        method="default",
-        seed=0,
-        limits=limits,
-        natural=None if available is None else Mixture.natural({name: available[name] for name in listed}),
+    rows = np.array([mixture.proportions for mixture in mixtures.values()])
+    if kept is None:
+        _describe(console, request, rows)
+    else:
+        moving = [place for place, name in enumerate(names) if name not in kept.domains]
+        rows = np.column_stack([1 - rows[:, moving].sum(axis=1), rows[:, moving]])
+        _spread(console, spread(rows, ["(frozen)", *(names[place] for place in moving)]), {})
+    return mixtures
+
+
+def _next(request: Request, table: RunTable, enough: float) -> Batch:
+    return next_batch(
+        fit(table),
+        request.count,
+        weights=request.weights,
+        limits=request.limits if request.target is None else request.target,
+        reach=request.limits,
+        enough=enough,
+        seed=request.seed,
     )
 
 
-def _describe(console: Console, request: Request, mixtures: Mapping[str, Mixture]) -> None:
+def _describe(console: Console, request: Request, rows: Array) -> None:
     limits = request.limits
-    found = spread(np.array([mixture.proportions for mixture in mixtures.values()]), limits.domains, cap=limits.cap)
     more = {}
     if request.natural is not None:
         more["natural"] = [f"{share:.4f}" for share in request.natural.proportions]
@@ -162,14 +221,46 @@ def _describe(console: Console, request: Request, mixtures: Mapping[str, Mixture
         more["proxy cap"] = [f"{cap:.4f}" for cap in limits.cap]
     if request.target is not None and (request.target.cap < 1).any():
         more["target cap"] = [f"{cap:.4f}" for cap in request.target.cap]
-    console.print(spread_table(found, more, shown=len(limits.domains)))
-    console.print(runs_advised(found))
-    for name, proportions in (("natural", request.natural), ("uniform", Mixture.uniform(limits.domains))):
-        if proportions is not None and name not in mixtures and not limits.allows(np.array(proportions.proportions)):
+    for name, baseline in (("natural", request.natural), ("uniform", Mixture.uniform(limits.domains))):
+        if baseline is not None and not limits.allows(np.array(baseline.proportions)):
             console.print(f"note: the {name} mixture does not meet the limits; it is left out")
     if "target cap" in more:
-        console.print(
-            "note: proxies may pass a target cap: the law has to see what a scarce domain does; the optimum keeps it"
-        )
+        console.print("note: proxies may pass a target cap: the law has to see what a scarce domain does")
+    _spread(console, spread(rows, limits.domains, cap=limits.cap), more)
+
+
+def _spread(console: Console, found: Spread, more: Mapping[str, Sequence[str]]) -> None:
+    console.print(spread_table(found, more, shown=len(found.domains)))
+    console.print(runs_advised(found))
     for warning in found.warnings:
         console.print(f"warning: {warning}")
+
+
+def _describe_batch(console: Console, batch: Batch) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("mixture", "predicted loss", "known to", "chosen", "most of"):
+        numeric = heading in ("predicted loss", "known to")
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
+    for (name, mixture), loss, deviation in zip(batch.mixtures.items(), batch.loss, batch.deviation, strict=True):
+        most = sorted(mixture.as_dict().items(), key=lambda item: -item[1])[:2]
+        why = "may be the best" if name in batch.towards else "law least sure"
+        listed = ", ".join(f"{domain} {share:.2f}" for domain, share in most)
+        table.add_row(name, f"{loss:.4f}", f"±{deviation:.4f}", why, listed)
+    console.print(table)
+    verdict = "enough: more runs are not worth their cost" if batch.done else "not enough yet: run this batch"
+    console.print(
+        f"expected regret of stopping now: {batch.regret.expected:.4f} nats, times {INFLATION:g} for what a law does "
+        f"not know of itself: {batch.regret.inflated:.4f}, against {batch.enough:g}; {verdict}"
+    )
+
+
+def _write(console: Console, output: Path | None, mixtures: Mapping[str, Mixture], *, extend: bool) -> None:
+    if output is None:
+        console.print("Next: the same with -o mixtures.csv")
+        return
+    there = read_mixtures(output) if extend and output.exists() else {}
+    earlier = {name: mixture for name, mixture in there.items() if name not in mixtures}
+    write_mixtures(output, {**earlier, **mixtures})
+    added = f", after the {counted(len(earlier), 'mixture')} that were there" if earlier else ""
+    console.print(f"{output}: {counted(len(mixtures), 'mixture')}{added}")
+    console.print("Next: mixlaw train PLAN, or train a proxy on each elsewhere and mixlaw fit runs.csv")
