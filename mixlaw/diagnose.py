@@ -159,10 +159,13 @@ def directions(proportions: Array, domains: Sequence[str]) -> tuple[int, tuple[s
     constant = len(varied) - 1 - seen
     if constant <= 0:
         return seen, ()
-    # The sum of all proportions never varies; only what is unseen beside it is worth saying.
-    unseen = vectors[seen:]
-    beside = unseen - np.outer(unseen.mean(axis=1), np.ones(len(varied)))
-    taking_part = [domains[varied[m]] for m in np.flatnonzero(np.abs(beside).max(axis=0) > 1e-3)]
+    # Two domains' effects can be compared if they have the same coordinates in what is unseen; the largest set of such
+    # domains is what the runs do tell.
+    _, member, size = np.unique(np.round(vectors[seen:].T, 6), axis=0, return_inverse=True, return_counts=True)
+    told = size.max() > 1
+    taking_part = [
+        domains[m] for m, cell in zip(varied.tolist(), member.ravel(), strict=True) if not told or cell != size.argmax()
+    ]
     plural = "a combination" if constant == 1 else f"{constant} combinations"
     return seen, (
         f"the runs never vary {plural} of {', '.join(map(repr, taking_part))}: their effects cannot all be told apart; "
@@ -195,7 +198,7 @@ def _target(
             )
     down = [
         f"{runs[n]} ({at.fit.weights[n, number]:.2f})"
-        for n in np.argsort(at.fit.weights[:, number], kind="stable")
+        for n in np.argsort(at.fit.weights[:, number], kind="stable").tolist()
         if known[n] and at.fit.weights[n, number] < DOWNWEIGHTED
     ]
     if down:
@@ -226,11 +229,12 @@ def conformal_stretch(
 
     Each error is divided by the half-width the delta method gives a run that the fit has not seen: a run of leverage h
     within the fit has h / (1 - h) outside it, so its deviation is noise / sqrt(1 - h). The answer is the quantile of
-    those ratios at the level of split conformal prediction, (n + 1) / n x interval (Lei et al. 2018, 1604.04173).
+    those ratios, as cross-validated conformal prediction takes it (Barber et al. 2021, 1905.02928) but without its
+    guard of (n + 1) / n, which for few runs makes the worst of them an alarm.
     """
     deviation = noise / np.sqrt(1 - np.clip(leverage, 0.0, 0.99))
     ratios = np.abs(errors) / np.maximum(deviation * stdtrit(freedom, 0.5 + interval / 2), np.finfo(float).tiny)
-    return float(np.quantile(ratios, min(1.0, interval * (1 + 1 / len(ratios))), method="higher"))
+    return float(np.quantile(ratios, interval))
 
 
 def _rank_correlation(first: Array, second: Array) -> float | None:
