@@ -14,6 +14,9 @@ Integers = NDArray[np.int64]
 WHOLE = 1 << 48
 """One sequence, in the integer units of proportions and credits; a power of two, so that floats scale exactly."""
 
+AT_ONCE = 1 << 16
+"""Sequences that are passed over at a time, so that skipping far takes no memory."""
+
 
 class Order:
     """The order of sequences of one training run, resumable at any position.
@@ -44,7 +47,6 @@ class Order:
         position: sequences drawn so far.
         seed: as given.
         sequences: (M,), as given.
-        counts: (M,), sequences drawn so far of each domain.
 
     Raises:
         Refused: for shapes that differ, a proportion below 0 or not finite, or a domain with a proportion and no
@@ -59,9 +61,10 @@ class Order:
             raise Refused(f"the seed of an order is {seed}; it must be a whole number from 0 to 2^64 - 1")
         self.seed = int(seed)
         self.position = 0
-        self.counts: Integers = np.zeros(len(self.sequences), dtype=np.int64)
+        self._counts = [0] * len(self.sequences)
         self._shares = _shares(proportions, self.sequences)
         self._credits = [0] * len(self._shares)
+        self._lengths: list[int] = self.sequences.tolist()
         self._permutations: dict[int, tuple[int, Integers]] = {}
         self._schedule()
 
@@ -69,6 +72,11 @@ class Order:
     def proportions(self) -> NDArray[np.float64]:
         """(M,), the mixture drawn from now on, within M x 2^-48 of what was given."""
         return np.array(self._shares) / WHOLE
+
+    @property
+    def counts(self) -> Integers:
+        """(M,), sequences drawn so far of each domain."""
+        return np.array(self._counts, dtype=np.int64)
 
     @property
     def credit(self) -> NDArray[np.float64]:
@@ -93,17 +101,15 @@ class Order:
             sequences: (count,), index of the sequence in its domain, below `sequences[domain]`.
         """
         domains = self._draw(count)
-        sequences = np.empty(count, dtype=np.int64)
-        for domain in np.unique(domains):
-            places = np.flatnonzero(domains == domain)
-            sequences[places] = self._next(int(domain), len(places))
-            self.counts[domain] += len(places)
+        sequences = np.array([self._next(domain) for domain in domains], dtype=np.int64)
         self.position += count
-        return domains, sequences
+        return np.array(domains, dtype=np.int64), sequences
 
     def skip(self, count: int) -> None:
         """Pass over the next `count` sequences, as if they had been taken."""
-        self.counts += np.bincount(self._draw(count), minlength=len(self.counts))
+        for start in range(0, count, AT_ONCE):
+            for domain in self._draw(min(AT_ONCE, count - start)):
+                self._counts[domain] += 1
         self.position += count
 
     def set_mixture(self, proportions: ArrayLike) -> None:
@@ -119,7 +125,7 @@ class Order:
             "seed": self.seed,
             "position": self.position,
             "sequences": self.sequences.tolist(),
-            "counts": self.counts.tolist(),
+            "counts": list(self._counts),
             "shares": list(self._shares),
             "credits": self._owed(),
         }
@@ -129,7 +135,7 @@ class Order:
         """The order as it was when `state` was taken: it goes on with the same domains and sequences."""
         order = cls(np.array(state["shares"]) / WHOLE, state["sequences"], state["seed"])
         order.position = int(state["position"])
-        order.counts = np.array(state["counts"], dtype=np.int64)
+        order._counts = [int(count) for count in state["counts"]]
         order._shares = [int(share) for share in state["shares"]]
         order._credits = [int(credit) for credit in state["credits"]]
         order._schedule()
@@ -158,11 +164,11 @@ class Order:
         missing = (self._drawn[domain] + 1) * WHOLE - self._margin - self._credits[domain]
         return missing // self._shares[domain] + 1
 
-    def _draw(self, count: int) -> Integers:
+    def _draw(self, count: int) -> list[int]:
         """The domains of the next `count` steps: of those released, the one with the earliest deadline."""
         waiting, ready, drawn = self._waiting, self._ready, self._drawn
-        domains = np.empty(count, dtype=np.int64)
-        for place in range(count):
+        domains = []
+        for _ in range(count):
             self._step += 1
             step = self._step
             while waiting and waiting[0][0] <= step:
@@ -171,7 +177,7 @@ class Order:
             domain = heapq.heappop(ready)[1] if ready and not self._contended() else self._most_owed()
             drawn[domain] += 1
             heapq.heappush(waiting, (self._release(domain), domain))
-            domains[place] = domain
+            domains.append(domain)
         return domains
 
     def _contended(self) -> bool:
@@ -188,25 +194,15 @@ class Order:
         heapq.heapify(heap)
         return entry[1]
 
-    def _next(self, domain: int, count: int) -> Integers:
-        """The next `count` sequences of one domain: the rest of this epoch's permutation, then the next epoch's."""
-        length = int(self.sequences[domain])
-        drawn, end = int(self.counts[domain]), int(self.counts[domain]) + count
-        pieces = []
-        while drawn < end:
-            epoch, start = divmod(drawn, length)
-            stop = min(length, start + end - drawn)
-            pieces.append(self._permutation(domain, epoch)[start:stop])
-            drawn += stop - start
-        return np.concatenate(pieces)
-
-    def _permutation(self, domain: int, epoch: int) -> Integers:
-        """One epoch's order of the domain, kept until the next epoch."""
+    def _next(self, domain: int) -> int:
+        """The next sequence of a domain, in the permutation of its epoch; that is kept until the next epoch."""
+        epoch, place = divmod(self._counts[domain], self._lengths[domain])
         kept = self._permutations.get(domain)
         if kept is None or kept[0] != epoch:
-            kept = (epoch, permutation(int(self.sequences[domain]), self.seed, domain, epoch))
+            kept = (epoch, permutation(self._lengths[domain], self.seed, domain, epoch))
             self._permutations[domain] = kept
-        return kept[1]
+        self._counts[domain] += 1
+        return int(kept[1][place])
 
 
 def permutation(length: int, seed: int, domain: int, epoch: int) -> Integers:
