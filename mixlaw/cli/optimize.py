@@ -9,14 +9,24 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mixlaw.cli.limit_flags import (
+    AtMost,
+    Available,
+    Cap,
+    Floor,
+    Law,
+    Limit,
+    MaxEpochs,
+    Params,
+    Tokens,
+    Trust,
+    limits_from,
+)
 from mixlaw.cli.pairs import pairs
-from mixlaw.export.sizes import read_sizes
 from mixlaw.files import sha256, to_json
 from mixlaw.law_file import read_law
-from mixlaw.limits import Limits
 from mixlaw.mixture import Mixture, read_mixture
 from mixlaw.optimize.find import SLACK, optimize
-from mixlaw.optimize.linear import with_linear_limits
 from mixlaw.optimize.optimum import Optimum, write_optimum
 from mixlaw.weights import read_numbers
 from mixlaw.wording import in_words
@@ -28,37 +38,19 @@ SHOWN = 40
 
 
 def run(
-    law: Annotated[Path, typer.Argument(help="Law: .json.", show_default=False, metavar="LAW")],
-    params: Annotated[
-        float | None,
-        typer.Option(help="Non-embedding parameters; the largest measured.", show_default=False),
-    ] = None,
-    tokens: Annotated[
-        float | None, typer.Option(help="Tokens to be trained on; the most measured.", show_default=False)
-    ] = None,
+    law: Law,
+    params: Params = None,
+    tokens: Tokens = None,
     weights: Annotated[
         Path | None, typer.Option(help="Importance of targets: .json; equal by default.", show_default=False)
     ] = None,
     objective: Annotated[str, typer.Option(help="mean, the weighted loss; or worst, the largest one.")] = "mean",
-    cap: Annotated[
-        list[str] | None, typer.Option(help="Largest proportion, domain=0.3; repeatable.", show_default=False)
-    ] = None,
-    floor: Annotated[
-        list[str] | None, typer.Option(help="Smallest proportion, domain=0.02; repeatable.", show_default=False)
-    ] = None,
-    limit: Annotated[
-        list[str] | None,
-        typer.Option(help="Linear limit, 'code + math <= 0.4'; repeatable.", show_default=False),
-    ] = None,
-    available: Annotated[
-        Path | None,
-        typer.Option(help="Unique tokens by domain: .json, or a corpus folder.", show_default=False),
-    ] = None,
-    max_epochs: Annotated[float, typer.Option(help="With --available: passes over a domain allowed.")] = 4.0,
-    at_most: Annotated[
-        list[str] | None,
-        typer.Option(help="Largest predicted loss allowed, target=1.84; repeatable.", show_default=False),
-    ] = None,
+    cap: Cap = None,
+    floor: Floor = None,
+    limit: Limit = None,
+    available: Available = None,
+    max_epochs: MaxEpochs = 4.0,
+    at_most: AtMost = None,
     prior: Annotated[Path | None, typer.Option(help="Mixture to stay near: .json.", show_default=False)] = None,
     kl: Annotated[
         float | None,
@@ -76,9 +68,7 @@ def run(
     slack: Annotated[
         float, typer.Option(help="Nats within which mixtures count as near-optimal; 0 leaves their ranges out.")
     ] = SLACK,
-    trust: Annotated[
-        bool, typer.Option(help="Keep every domain within 1.5 times the largest proportion of any run.")
-    ] = False,
+    trust: Trust = False,
     interval: Annotated[float, typer.Option(help="How often the interval is to hold the measured loss.")] = 0.9,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Optimum to write: .json.", show_default=False)
@@ -90,15 +80,7 @@ def run(
     Example: mixlaw optimize law.json --tokens 2e10 --available tokens.json --max-epochs 4 -o optimum.json
     """
     fitted = read_law(law)
-    limits = limits_from(
-        fitted.domains,
-        cap=cap,
-        floor=floor,
-        limit=limit,
-        available=available,
-        tokens=tokens,
-        max_epochs=max_epochs,
-    )
+    limits = limits_from(fitted.domains, cap, floor, limit, available, tokens, max_epochs)
     found = optimize(
         fitted,
         params=params,
@@ -131,35 +113,6 @@ def run(
         console.print(
             f"Next: mixlaw export {output} --to FORMAT, or mixlaw train PLAN --mixture {output}", soft_wrap=True
         )
-
-
-def limits_from(
-    domains: tuple[str, ...],
-    *,
-    cap: list[str] | None,
-    floor: list[str] | None,
-    limit: list[str] | None,
-    available: Path | None,
-    tokens: float | None,
-    max_epochs: float,
-) -> Limits:
-    """The limits that flags ask for."""
-    limits = Limits.of(
-        domains,
-        floors=pairs(floor, "--floor"),
-        caps=pairs(cap, "--cap"),
-        available=None if available is None else read_available(available),
-        budget_tokens=tokens,
-        max_epochs=max_epochs,
-    )
-    return with_linear_limits(limits, limit or [])
-
-
-def read_available(path: Path) -> dict[str, float]:
-    """Unique tokens by domain, from `{domain: tokens}` or the folder of a corpus."""
-    if path.is_dir():
-        return {domain: size.tokens for domain, size in read_sizes(path).items()}
-    return read_numbers(path, "available tokens")
 
 
 def show(console: Console, found: Optimum) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mixlaw.batch import ENOUGH, Batch, next_batch
-from mixlaw.cli.optimize import limits_from, read_available
+from mixlaw.cli.limit_flags import limits_from, read_available
 from mixlaw.cli.pairs import pairs
 from mixlaw.cli.spread_table import runs_advised, spread_table
 from mixlaw.corpus.shards import open_corpus

@@ -1,0 +1,116 @@
+"""`mixlaw pareto`: the front between groups of targets."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mixlaw.cli.limit_flags import (
+    AtMost,
+    Available,
+    Cap,
+    Floor,
+    Law,
+    Limit,
+    MaxEpochs,
+    Params,
+    Tokens,
+    Trust,
+    limits_from,
+)
+from mixlaw.cli.pairs import pairs
+from mixlaw.files import to_json
+from mixlaw.law_file import read_law
+from mixlaw.optimize.pareto import POINTS, Front, pareto, read_groups, write_front
+from mixlaw.optimize.question import at_most_of, limits_of
+from mixlaw.wording import in_words
+
+NAME = "pareto"
+
+SHOWN = 8
+"""Domains listed beside the losses of a point."""
+
+
+def run(
+    law: Law,
+    groups: Annotated[
+        Path, typer.Option(help='Groups of targets: .json, {"code": ["github"], ...}.', show_default=False)
+    ],
+    params: Params = None,
+    tokens: Tokens = None,
+    cap: Cap = None,
+    floor: Floor = None,
+    limit: Limit = None,
+    available: Available = None,
+    max_epochs: MaxEpochs = 4.0,
+    at_most: AtMost = None,
+    trust: Trust = False,
+    points: Annotated[int, typer.Option(help="Most points of the front.")] = POINTS,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Front to write: .csv.", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Find the front between groups of targets: what one must lose for another to gain.
+
+    Example: mixlaw pareto law.json --groups groups.json --cap code=0.4 -o front.csv
+    """
+    fitted = read_law(law)
+    limits = limits_of(fitted, limits_from(fitted.domains, cap, floor, limit, available, tokens, max_epochs), trust)
+    at = fitted.at(params, tokens)
+    found = pareto(
+        at,
+        read_groups(groups),
+        limits,
+        at_most=at_most_of(fitted, pairs(at_most, "--at-most")),
+        points=points,
+    )
+    if output is not None:
+        write_front(found, output)
+    if json:
+        print(to_json({"points": found.table().to_dict("records"), "compromise": found.compromise + 1}), end="")
+        return
+    console = Console(highlight=False, markup=False)
+    _show(console, found)
+    console.print(f"at {in_words(at.params)} params, {in_words(at.tokens)} tokens")
+    for warning in (*at.warnings, *at.extrapolations({f"point {n}": p.mixture for n, p in enumerate(found.points, 1)})):
+        console.print(f"warning: {warning}", soft_wrap=True)
+    shares = ", ".join(
+        f"{name} {weight:.3f}"
+        for name, weight in zip(found.groups, found.points[found.compromise].weights, strict=True)
+    )
+    console.print(
+        f"Next: choose a point, and give its weights ({shares}, shared out over the targets of each group) to "
+        f"mixlaw optimize {law} --weights W.json",
+        soft_wrap=True,
+    )
+
+
+def _show(console: Console, front: Front) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    mean = {
+        domain: sum(point.mixture.as_dict()[domain] for point in front.points)
+        for domain in front.points[0].mixture.domains
+    }
+    domains = sorted(mean, key=lambda domain: -mean[domain])[:SHOWN]
+    for heading in ("point", *(f"loss of {group}" for group in front.groups), "gap", *domains):
+        table.add_column(heading, justify="right")
+    for number, point in enumerate(front.points):
+        shares = point.mixture.as_dict()
+        table.add_row(
+            f"{number + 1}{' *' if number == front.compromise else ''}",
+            *(f"{loss:.4f}" for loss in point.losses),
+            f"{point.gap:.0e}",
+            *(f"{shares[domain]:.3f}" for domain in domains),
+        )
+    console.print(table)
+    console.print("* nearest to every group at its best, each scaled by its range on the front", soft_wrap=True)
+    if len(mean) > len(domains):
+        console.print(f"{len(mean) - len(domains)} more domains are in the csv (-o)")
+    if front.unknown is not None:
+        console.print(
+            f"between the points no allowed mixture lies below the straight line by over {front.unknown:.1e} nats",
+            soft_wrap=True,
+        )
