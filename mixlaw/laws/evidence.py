@@ -1,58 +1,59 @@
 """Fit a law's parameters under priors whose strength the data decide: most probable parameters, noise from evidence.
 
-A prior theta ~ N(m, K^-1) adds sigma² (theta - m)' K (theta - m) to the sum of squares: its pull is measured in units of
-the noise, so it decides where runs are few and fades where they are many or exact (with no noise it vanishes, and the
-law is recovered to rounding). The noise is the fixed point of
+Two kinds of prior knowledge, both measured in units of the noise, so that they decide where runs are few and fade where
+runs are many or exact (with no noise they vanish, and a law is recovered to rounding):
 
-    sigma² = sum_i clip(r_i, 2 sigma)² / (kappa (n - gamma)),    gamma = trace(A^-1 J' W J),   A = J' W J + sigma² K,
+- parameters theta ~ N(m, K^-1) add sigma² (theta - m)' K (theta - m) to the sum of squares;
+- anchors, mixtures that were not trained but whose loss is roughly known, add sigma² / s² (loss - f)² each.
 
-MacKay's (1992) evidence rule, with Huber's (1964) proposal 2 for the scale: residuals beyond 2 sigma count as 2 sigma,
-and kappa = E[min(z², 4)] keeps the rule unbiased for normal noise. gamma counts the parameters the runs decide.
+The noise is the fixed point of
+
+    sigma² = sum_i clip(r_i, h sigma)² / (kappa (n - gamma)),   gamma = trace(A^-1 J' W J),   A = J' W J + sigma² K,
+
+MacKay's (1992) evidence rule, with Huber's (1964) proposal 2 for the scale: residuals beyond h sigma count as h sigma,
+and kappa = E[min(z², h²)] keeps the rule unbiased for normal noise. gamma counts the parameters the runs decide.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from mixlaw.laws.levenberg import Curve, Mask, Minimum, Problem, minimise
 from mixlaw.mixture import Array
 
-HUBER = 2.0
-"""Delta of Huber's function in units of the noise: 95% of normal residuals are untouched, and 98.9% efficiency kept."""
-
-KAPPA = float(
-    2 * ndtr(HUBER) - 1 - 2 * HUBER * np.exp(-(HUBER**2) / 2) / np.sqrt(2 * np.pi) + 2 * HUBER**2 * ndtr(-HUBER)
-)
-"""E[min(z², HUBER²)] of a standard normal z."""
-
 FIRST_NOISE = 0.1
 """Noise assumed while the starts compete, as a share of the losses' standard deviation."""
 
-ROUNDS = 60
-"""Most updates of the noise; the fixed point is usually met to 1e-10 in 5 to 15."""
+ROUNDS = 80
+"""Most updates of the noise; the fixed point is usually met in 5 to 12."""
 
-SETTLED = 1e-10
+SETTLED = 1e-11
 """Relative change of the noise at which its updates end."""
 
 EXACT = 1e-11
-"""Noise, as a share of the losses' standard deviation, below which the losses are exact: nothing but rounding is left."""
+"""Noise, as a share of the losses' standard deviation, at which losses count as exact: only rounding is left."""
 
 
 @dataclass(frozen=True)
 class Prior:
-    """Normal priors and bounds of a law's parameters, per target.
+    """What is known of a law's parameters before the runs, per target.
 
     Attributes:
         precision: (V, p, p) K, in units of 1 / parameter².
         centre: (V, p) m.
         lower, upper: (V, p) bounds.
+        anchors: (V, k) rough losses at the last k rows of the curve, nats per token.
+        anchor_spread: (V, k) standard deviation of the anchors, nats per token.
     """
 
     precision: Array
     centre: Array
     lower: Array
     upper: Array
+    anchors: Array
+    anchor_spread: Array
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,9 @@ class Posterior:
         noise: (V,) standard deviation of a residual, nats per token.
         freedom: (V,) n - gamma, at least 1.
         weights: (n, V) Huber's weights in [0, 1], 0 where not measured.
-        precision: (V, p, p) noise² K, and a large number where a parameter is held by its bound.
-        objective: (V,) minimised sum of Huber's function and penalty, nats².
-        at_bound: (V, p) whether a bound holds the parameter.
+        precision: (V, p, p) what priors and anchors add to J' W J, and a large number where a bound holds a parameter.
+        objective: (V,) minimised sum of Huber's function and penalties, nats².
+        held: (V, p) whether a bound holds the parameter.
         converged: (V,).
     """
 
@@ -76,70 +77,169 @@ class Posterior:
     weights: Array
     precision: Array
     objective: Array
-    at_bound: Mask
+    held: Mask
     converged: Mask
 
 
-def most_probable(curve: Curve, starts: Array, losses: Array, prior: Prior, weights: Array | None = None) -> Posterior:
+def most_probable(curve: Curve, starts: Array, losses: Array, prior: Prior, huber: float) -> Posterior:
     """Fit every target from its best start.
 
     Args:
-        curve: the law over the measured mixtures.
+        curve: the law over the measured mixtures, then over the anchors' mixtures.
         starts: (S, V, p) parameters to start from.
         losses: (n, V) nats per token, NaN where not measured.
         prior: of the parameters.
-        weights: (n, V) importance of each run, 1 if not given.
+        huber: delta of Huber's function in units of the noise; infinite means plain squares.
     """
-    measured = np.isfinite(losses).T
-    importance = np.where(measured, 1.0 if weights is None else weights.T, 0.0)
-    count = importance.sum(axis=1)
-    mean = np.nansum(importance * np.nan_to_num(losses.T), axis=1) / count
-    filled = np.where(measured, losses.T, mean[:, None])
-    spread = np.sqrt((importance * (filled - mean[:, None]) ** 2).sum(axis=1) / count)
-    spread = np.maximum(spread, 1e-12 * np.abs(mean))
-    noise = FIRST_NOISE * spread
-    problem = _problem(filled, importance, noise, prior)
-    theta = _best_start(curve, starts, problem)
+    frame = _Frame.of(losses, prior, huber)
+    theta, noise = _best_start(curve, starts, frame)
+    targets = len(noise)
+    objective, freedom, converged = np.empty(targets), np.empty(targets), np.zeros(targets, dtype=bool)
+    residuals = np.empty((targets, frame.losses.shape[1]))
+    fixed_point = _FixedPoint.fresh(noise)
+    active = np.arange(targets)
     for _ in range(ROUNDS):
-        problem = _problem(filled, importance, noise, prior)
-        minimum = minimise(curve, theta, problem)
-        theta = minimum.theta
-        decided = _decided(curve, problem, minimum)
-        clipped = np.minimum(np.abs(minimum.residuals), problem.huber[:, None])
-        update = np.sqrt((importance * clipped**2).sum(axis=1) / (KAPPA * np.maximum(count - decided, 1e-6 * count)))
-        update = np.clip(update, EXACT * spread, 10 * spread)
-        change, noise = np.abs(np.log(update / noise)), update
-        if np.all((change < SETTLED) | (noise <= EXACT * spread)):
+        part = frame.take(active)
+        problem = part.problem(noise[active])
+        minimum = minimise(curve, theta[active], problem)
+        theta[active], residuals[active] = minimum.theta, minimum.residuals
+        objective[active], converged[active] = minimum.objective, minimum.converged
+        freedom[active] = part.count - _decided(curve, problem, minimum, part.runs)
+        update = part.noise(problem, minimum.residuals, freedom[active])
+        noise[active], settled = fixed_point.step(active, update, part.spread)
+        active = active[~settled]
+        if not len(active):
             break
-    return _posterior(curve, minimum, _problem(filled, importance, noise, prior), noise, count - decided)
+    converged[active] = False
+    end = Minimum(theta, objective, residuals, converged, np.zeros(targets, dtype=np.intp))
+    return _posterior(curve, end, frame.problem(noise), noise, freedom, frame.runs)
 
 
-def _problem(losses: Array, importance: Array, noise: Array, prior: Prior) -> Problem:
-    precision = noise[:, None, None] ** 2 * prior.precision
-    return Problem(losses, importance, HUBER * noise, precision, prior.centre, prior.lower, prior.upper)
+@dataclass(frozen=True)
+class _Frame:
+    """The problem but for its noise: runs first, then anchors."""
+
+    losses: Array  # (V, n + k)
+    measured: Mask  # (V, n)
+    spread: Array  # (V,)
+    prior: Prior
+    huber: float
+
+    @classmethod
+    def of(cls, losses: Array, prior: Prior, huber: float) -> "_Frame":
+        measured = np.isfinite(losses).T
+        count = measured.sum(axis=1)
+        mean = np.nansum(losses, axis=0) / count
+        filled = np.where(measured, losses.T, mean[:, None])
+        spread = np.sqrt(((filled - mean[:, None]) ** 2).sum(axis=1) / count)
+        floor = np.maximum(1e-12 * np.abs(mean), np.finfo(float).tiny)
+        return cls(np.hstack([filled, prior.anchors]), measured, np.maximum(spread, floor), prior, huber)
+
+    def take(self, which: "NDArray[np.intp]") -> "_Frame":
+        prior = replace(self.prior, **{name: getattr(self.prior, name)[which] for name in Prior.__dataclass_fields__})
+        return replace(
+            self, losses=self.losses[which], measured=self.measured[which], spread=self.spread[which], prior=prior
+        )
+
+    @property
+    def runs(self) -> int:
+        return int(self.measured.shape[1])
+
+    @property
+    def count(self) -> Array:
+        """(V,) how many runs measured each target."""
+        count: Array = self.measured.sum(axis=1).astype(np.float64)
+        return count
+
+    def problem(self, noise: Array, huber: float | None = None) -> Problem:
+        delta = np.where(self.measured, (self.huber if huber is None else huber) * noise[:, None], np.inf)
+        return Problem(
+            losses=self.losses,
+            weights=np.hstack([self.measured, (noise[:, None] / self.prior.anchor_spread) ** 2]),
+            huber=np.hstack([delta, np.full(self.prior.anchors.shape, np.inf)]),
+            precision=noise[:, None, None] ** 2 * self.prior.precision,
+            centre=self.prior.centre,
+            lower=self.prior.lower,
+            upper=self.prior.upper,
+        )
+
+    def error(self, residuals: Array) -> Array:
+        """(V,) root mean square of the runs' residuals."""
+        mean: Array = (self.measured * residuals[:, : self.runs] ** 2).sum(axis=1) / self.count
+        return np.sqrt(mean)
+
+    def noise(self, problem: Problem, residuals: Array, freedom: Array) -> Array:
+        """(V,) the right-hand side of the rule for the noise."""
+        clipped = np.minimum(np.abs(residuals), problem.huber)[:, : self.runs]
+        squares = (self.measured * clipped**2).sum(axis=1)
+        kappa = _clipped_variance(self.huber)
+        update = np.sqrt(squares / (kappa * np.maximum(freedom, 1e-9 * self.count)))
+        bounded: Array = np.clip(update, EXACT * self.spread, 10 * self.spread)
+        return bounded
 
 
-def _best_start(curve: Curve, starts: Array, problem: Problem) -> Array:
-    """(V, p) where the best of the starts leads in a few steps; the first of those that tie."""
-    count, targets, _ = starts.shape
-    each = problem.take(np.tile(np.arange(targets), count))
-    reached = minimise(curve, starts.reshape(count * targets, -1), each, iterations=25)
+@dataclass
+class _FixedPoint:
+    """The noise's fixed point, by the secant method on its logarithm, each target on its own."""
+
+    at: Array
+    last_at: Array
+    last_change: Array
+
+    @classmethod
+    def fresh(cls, noise: Array) -> "_FixedPoint":
+        return cls(np.log(noise), np.full(len(noise), np.nan), np.full(len(noise), np.nan))
+
+    def step(self, active: "NDArray[np.intp]", update: Array, spread: Array) -> tuple[Array, Mask]:
+        """The next noise to try, and whether the last one was the fixed point."""
+        at = self.at[active]
+        change = np.log(update) - at
+        moved = at - self.last_at[active]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rate = np.where(moved != 0, 1 + (change - self.last_change[active]) / moved, 0.0)
+        # Far from the fixed point, and where the noise is vanishing, the plain rule is kept.
+        usable = np.isfinite(rate) & (np.abs(change) < 0.5) & (np.abs(rate) < 0.9)
+        self.last_at[active], self.last_change[active] = at, change
+        settled = (np.abs(change) < SETTLED) | (update <= EXACT * spread)
+        self.at[active] = np.where(settled, at, at + change / (1 - np.where(usable, rate, 0.0)))
+        return np.exp(self.at[active]), settled
+
+
+def _best_start(curve: Curve, starts: Array, frame: _Frame) -> tuple[Array, Array]:
+    """Where the best of the starts leads in a few steps of plain least squares, (V, p); the first of those that tie.
+
+    With it the noise (V,) to begin with: from above (the root mean square with half the runs' worth of freedom), or,
+    where more runs than parameters agree with the law to rounding, none. That cannot be chance, and a prior that is far
+    off must not hide it.
+    """
+    count, targets, parameters = starts.shape
+    each = frame.problem(FIRST_NOISE * frame.spread, huber=np.inf).take(np.tile(np.arange(targets), count))
+    reached = minimise(curve, starts.reshape(count * targets, parameters), each, iterations=25)
     best = np.argmin(reached.objective.reshape(count, targets), axis=0)
-    return reached.theta.reshape(starts.shape)[best, np.arange(targets)]
+    chosen = best * targets + np.arange(targets)
+    none = minimise(curve, reached.theta[chosen], frame.problem(EXACT * frame.spread, huber=np.inf), iterations=50)
+    exact = (frame.count > parameters) & (frame.error(none.residuals) < 1e-8 * frame.spread)
+    above = np.maximum(np.sqrt(2.0) * frame.error(reached.residuals[chosen]), EXACT * frame.spread)
+    theta = np.where(exact[:, None], none.theta, reached.theta[chosen])
+    return theta, np.where(exact, EXACT * frame.spread, above)
 
 
-def _decided(curve: Curve, problem: Problem, minimum: Minimum) -> Array:
-    """(V,) gamma: how many parameters the runs rather than the prior and the bounds decide."""
-    slopes = curve.slopes(minimum.theta) * np.sqrt(problem.robust_weights(minimum.residuals))[:, :, None]
+def _decided(curve: Curve, problem: Problem, minimum: Minimum, runs: int) -> Array:
+    """(V,) gamma: how many parameters the runs rather than the priors and the bounds decide."""
     free = ~_held(problem, minimum.theta)
+    slopes = curve.slopes(minimum.theta) * np.sqrt(problem.robust_weights(minimum.residuals))[:, :, None]
     slopes = slopes * free[:, None, :]
-    normal = np.matmul(slopes.transpose(0, 2, 1), slopes)
-    scale = np.sqrt(np.maximum(np.einsum("bpp->bp", normal), np.finfo(float).tiny))
+    measured = slopes[:, :runs]
+    normal = np.matmul(measured.transpose(0, 2, 1), measured)
+    matrix = np.matmul(slopes.transpose(0, 2, 1), slopes)
+    matrix += problem.precision * (free[:, :, None] & free[:, None, :])
+    size = np.einsum("bpp->bp", matrix)
+    scale = 1 / np.sqrt(np.where(size > 0, size, 1.0))
     outer = scale[:, :, None] * scale[:, None, :]
-    penalty = problem.precision * (free[:, :, None] & free[:, None, :]) / outer
     # Scaled to a unit diagonal; 1e-13 keeps directions that neither runs nor prior decide from being counted.
-    matrix = normal / outer + penalty + 1e-13 * np.eye(normal.shape[1])
-    gamma: Array = np.einsum("bpp->b", np.linalg.solve(matrix, normal / outer))
+    gamma: Array = np.einsum(
+        "bpp->b", np.linalg.solve(matrix * outer + 1e-13 * np.eye(matrix.shape[1]), normal * outer)
+    )
     return gamma
 
 
@@ -148,20 +248,30 @@ def _held(problem: Problem, theta: Array) -> Mask:
     return held
 
 
-def _posterior(curve: Curve, minimum: Minimum, problem: Problem, noise: Array, freedom: Array) -> Posterior:
+def _posterior(curve: Curve, minimum: Minimum, problem: Problem, noise: Array, freedom: Array, runs: int) -> Posterior:
     held = _held(problem, minimum.theta)
     weights = problem.robust_weights(minimum.residuals)
-    strength = 1e6 * np.einsum("bn,bnp->bp", weights, curve.slopes(minimum.theta) ** 2)
-    precision = problem.precision.copy()
+    slopes = curve.slopes(minimum.theta)
+    anchored = slopes[:, runs:] * np.sqrt(weights[:, runs:])[:, :, None]
+    precision = problem.precision + np.matmul(anchored.transpose(0, 2, 1), anchored)
+    strength = 1e6 * np.einsum("bn,bnp->bp", weights[:, :runs], slopes[:, :runs] ** 2)
     diagonal = np.arange(precision.shape[1])
     precision[:, diagonal, diagonal] += np.where(held, strength, 0.0)
     return Posterior(
         theta=minimum.theta,
         noise=noise,
         freedom=np.maximum(freedom, 1.0),
-        weights=weights.T,
+        weights=weights[:, :runs].T,
         precision=precision,
         objective=minimum.objective,
-        at_bound=held,
+        held=held,
         converged=minimum.converged,
     )
+
+
+def _clipped_variance(huber: float) -> float:
+    """E[min(z², huber²)] of a standard normal z."""
+    if not np.isfinite(huber):
+        return 1.0
+    density = np.exp(-(huber**2) / 2) / np.sqrt(2 * np.pi)
+    return float(2 * ndtr(huber) - 1 - 2 * huber * density + 2 * huber**2 * ndtr(-huber))

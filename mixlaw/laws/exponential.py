@@ -15,17 +15,31 @@ from mixlaw.mixture import Array
 FEWEST_MIXTURES = 3
 """Two domains have three parameters; with more domains the prior decides what is left open, and the fit says so."""
 
-SLOPE_SPREAD = 3.0
-"""Standard deviation of the prior of a centred slope t_j: one domain against another changes the reducible loss by e^3."""
+HUBER = 5.0
+"""Runs further off than this many times the noise are down-weighted. What the exponential law leaves over on real runs
+is misfit rather than outliers: at 2 it gives up a third of some tables' runs and fits them no better."""
+
+VERTEX_SPREAD = 1.0
+"""Each domain alone is taken to lose as much as the worst run, give or take this many ranges of the losses at as many
+runs as parameters; with more runs the spread grows, so that the law fades into the paper's plain least squares."""
+
+VERTEX_FADING = 1.5
+"""Power of runs per parameter by which that spread grows."""
 
 GAPS = 24
 """Irreducible losses tried, geometrically between the narrowest and the widest gap below the smallest loss."""
 
 NARROWEST_GAP, WIDEST_GAP = 0.02, 50.0
-"""Smallest loss minus irreducible loss, in units of the range of the losses; at 50 the law is linear to within 1%."""
+"""Bounds of the largest loss minus the irreducible loss, in ranges of the losses; at 50 the law is linear to 1%."""
 
-STEEPEST = 40.0
-"""Cap of a vertex's log reducible loss relative to the range of the losses: beyond, a slope grows without end."""
+STEEPEST = 5000.0
+"""Bound of a slope dloss/dr_j at the worst run, in ranges of the losses: where the first trace of a domain removes all
+it can, the best slope is infinite, and the bound keeps it a number."""
+
+UNBOUNDED = 40.0
+"""Slope, as t_j of exp(t . r) less their mean, beyond which the fit says that a direction is unbounded."""
+
+Notes = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -34,8 +48,8 @@ class Exponential(MixingLaw):
 
     The paper writes c + k exp(t . r); on the simplex k e^a and t - a are the same law, so k and t are not separate
     parameters: u_j = log k + t_j is all that runs can tell, and c + exp(u_j) is the loss of training on domain j alone.
-    Convex in the mixture. Fitted by a grid over c, a weighted log-linear start and batched Levenberg-Marquardt; a broad
-    normal prior on the centred slopes decides where runs are fewer than parameters and vanishes with the noise.
+    Convex in the mixture. Fitted by a grid over c, a weighted log-linear start and batched Levenberg-Marquardt, with a
+    rough guess of each domain's own loss c + exp(u_j) that decides where runs are few and vanishes with the noise.
 
     Attributes:
         irreducible: (V,) c, nats per token.
@@ -51,18 +65,20 @@ class Exponential(MixingLaw):
     def fit(cls, domains: tuple[str, ...], targets: tuple[str, ...], proportions: Array, losses: Array) -> MixingFit:
         """Fit all targets; see `MixingLaw.fit`."""
         runs = distinct_runs(cls.kind, targets, proportions, losses, FEWEST_MIXTURES)
-        prior = _prior(runs.proportions.shape[1], runs.losses)
-        curve = ExponentialCurve(runs.proportions)
-        found = most_probable(curve, exponential_starts(runs.proportions, runs.losses), runs.losses, prior)
-        law = cls(domains, targets, found.theta[:, 0], found.theta[:, 1:])
+        count, top = runs.proportions.shape[1], np.nanmax(runs.losses, axis=0)
+        curve = ExponentialCurve(np.vstack([runs.proportions, np.eye(count)]))
+        starts = _to_curve(exponential_starts(runs.proportions, runs.losses), top)
+        starts[:, :, 1:] = np.minimum(starts[:, :, 1:], 3 * _span(runs.losses)[:, None])
+        found = most_probable(curve, starts, runs.losses - top, _prior(count, runs.losses), HUBER)
+        law = cls(domains, targets, *_from_curve(found.theta, top))
         return MixingFit(
             law=law,
             noise=found.noise,
             freedom=found.freedom,
             weights=runs.spread(found.weights),
-            prior=found.precision,
+            prior=_precision_of_exponents(found),
             objective=found.objective,
-            notes=_notes(domains, targets, found, runs.losses),
+            notes=_notes(domains, targets, found),
         )
 
     def predict(self, proportions: Array) -> Array:
@@ -85,7 +101,8 @@ class Exponential(MixingLaw):
 
     def parameter_slope(self, proportions: Array) -> Array:
         """Derivative in (c, u_1, ..., u_M): shape (V, n, M + 1)."""
-        return ExponentialCurve(proportions).slopes(np.column_stack([self.irreducible, self.exponents]))
+        grown = np.exp(self.exponents @ proportions.T)[:, :, None] * proportions
+        return np.concatenate([np.ones((*grown.shape[:2], 1)), grown], axis=2)
 
     @classmethod
     def identifiable(cls, domain_count: int) -> int:
@@ -109,24 +126,35 @@ class Exponential(MixingLaw):
 
 @dataclass(frozen=True)
 class ExponentialCurve(Curve):
-    """c + exp(X u) for theta = (c, u), over rows X (n, M)."""
+    """y - top = (exp(kappa X q) - 1) / kappa for theta = (kappa, q), over rows X (n, M).
+
+    The same law as c + exp(X u), with c = top - 1 / kappa and u = kappa q - log kappa, where `top` is the largest loss
+    measured. Unlike (c, u) it has no curved valley where the law is nearly linear: kappa -> 0 is the linear law.
+    """
 
     rows: Array
 
     def values(self, theta: Array) -> Array:
         """(B, n)."""
-        return theta[:, :1] + np.exp(theta[:, 1:] @ self.rows.T)
+        return np.expm1(np.minimum(theta[:, :1] * (theta[:, 1:] @ self.rows.T), 50.0)) / theta[:, :1]
 
     def slopes(self, theta: Array) -> Array:
-        """(B, n, 1 + M): 1 and exp(X u) X."""
-        reducible = np.exp(theta[:, 1:] @ self.rows.T)
-        return np.concatenate([np.ones((*reducible.shape, 1)), reducible[:, :, None] * self.rows], axis=2)
+        """(B, n, 1 + M)."""
+        kappa, level = theta[:, :1], theta[:, 1:] @ self.rows.T
+        grown = np.exp(kappa * level)
+        bent = (kappa * level * grown - np.expm1(kappa * level)) / kappa**2
+        return np.concatenate([bent[:, :, None], grown[:, :, None] * self.rows], axis=2)
 
     def bend(self, theta: Array, pull: Array) -> Array:
-        """(B, 1 + M, 1 + M): exp(X u) X X' in the exponents, 0 in c."""
-        reducible = pull * np.exp(theta[:, 1:] @ self.rows.T)
-        bend = np.zeros((len(theta), theta.shape[1], theta.shape[1]))
-        bend[:, 1:, 1:] = np.matmul((self.rows * reducible[:, :, None]).transpose(0, 2, 1), self.rows)
+        """(B, 1 + M, 1 + M)."""
+        kappa, level = theta[:, :1], theta[:, 1:] @ self.rows.T
+        grown = np.exp(kappa * level)
+        bent = (kappa * level * grown - np.expm1(kappa * level)) / kappa**2
+        bend = np.empty((len(theta), theta.shape[1], theta.shape[1]))
+        bend[:, 0, 0] = (pull * (level**2 * grown - 2 * bent) / kappa).sum(axis=1)
+        bend[:, 0, 1:] = bend[:, 1:, 0] = (pull * level * grown) @ self.rows
+        weighted = self.rows * (pull * kappa * grown)[:, :, None]
+        bend[:, 1:, 1:] = np.matmul(weighted.transpose(0, 2, 1), self.rows)
         return bend
 
 
@@ -137,8 +165,7 @@ def exponential_starts(rows: Array, losses: Array, ridge: float = 1e-6) -> Array
     gives u; what is left is the scalar c, and a grid over it is a global search.
     """
     measured = np.isfinite(losses).T
-    low, high = np.nanmin(losses, axis=0), np.nanmax(losses, axis=0)
-    span = np.maximum(high - low, 1e-9 * np.maximum(np.abs(high), 1.0))
+    low, span = np.nanmin(losses, axis=0), _span(losses)
     irreducible = low - np.geomspace(NARROWEST_GAP, WIDEST_GAP, GAPS)[:, None] * span
     reducible = np.where(measured, losses.T, low[:, None] + span[:, None]) - irreducible[:, :, None]
     weights = np.where(measured, reducible**2, 0.0)
@@ -156,38 +183,72 @@ def exponential_starts(rows: Array, losses: Array, ridge: float = 1e-6) -> Array
     others[first, np.arange(len(first))] = np.inf
     second = np.argmin(others, axis=0)
     grid = np.concatenate([irreducible[:, :, None], exponents], axis=2)
-    return grid[np.stack([first, second]), np.arange(len(first))]
+    starts: Array = grid[np.stack([first, second]), np.arange(len(first))]
+    return starts
+
+
+def _to_curve(theta: Array, top: Array) -> Array:
+    """(c, u) -> (kappa, q), in the last axis."""
+    kappa = 1 / (top[:, None] - theta[..., :1])
+    return np.concatenate([kappa, (theta[..., 1:] + np.log(kappa)) / kappa], axis=-1)
+
+
+def _from_curve(theta: Array, top: Array) -> tuple[Array, Array]:
+    """(kappa, q) -> c (V,) and u (V, M)."""
+    kappa = theta[:, :1]
+    return top - 1 / kappa[:, 0], kappa * theta[:, 1:] - np.log(kappa)
+
+
+def _precision_of_exponents(found: Posterior) -> Array:
+    """The posterior's precision (V, p, p), carried from (kappa, q) to (c, u): G' P G with G = d(kappa, q)/d(c, u)."""
+    kappa, count = found.theta[:, 0], found.theta.shape[1]
+    jacobian = np.zeros((len(kappa), count, count))
+    jacobian[:, 0, 0] = kappa**2
+    jacobian[:, 1:, 0] = 1 - kappa[:, None] * found.theta[:, 1:]
+    diagonal = np.arange(1, count)
+    jacobian[:, diagonal, diagonal] = 1 / kappa[:, None]
+    carried: Array = np.matmul(jacobian.transpose(0, 2, 1), np.matmul(found.precision, jacobian))
+    return carried
 
 
 def _prior(domains: int, losses: Array) -> Prior:
+    """Each domain alone as bad as the worst run, roughly; wide bounds."""
+    span, targets = _span(losses), losses.shape[1]
+    runs_per_parameter = np.isfinite(losses).sum(axis=0) / (domains + 1)
+    spread = VERTEX_SPREAD * runs_per_parameter**VERTEX_FADING * span
+    slopes = np.repeat(STEEPEST * span[:, None], domains, axis=1)
+    return Prior(
+        precision=np.zeros((targets, domains + 1, domains + 1)),
+        centre=np.zeros((targets, domains + 1)),
+        lower=np.column_stack([1 / (WIDEST_GAP * span), -slopes]),
+        upper=np.column_stack([1 / (NARROWEST_GAP * span), slopes]),
+        anchors=np.zeros((targets, domains)),
+        anchor_spread=np.repeat(spread[:, None], domains, axis=1),
+    )
+
+
+def _span(losses: Array) -> Array:
+    """(V,) range of the losses; a little above 0 where all are equal."""
     low, high = np.nanmin(losses, axis=0), np.nanmax(losses, axis=0)
-    span = np.maximum(high - low, 1e-9 * np.maximum(np.abs(high), 1.0))
-    targets = len(span)
-    precision = np.zeros((targets, domains + 1, domains + 1))
-    precision[:, 1:, 1:] = (np.eye(domains) - 1 / domains) / SLOPE_SPREAD**2
-    cap = np.log(span)[:, None] + np.array([-STEEPEST, STEEPEST])
-    lower = np.column_stack([low - WIDEST_GAP * span, *[cap[:, 0]] * domains])
-    upper = np.column_stack([high, *[cap[:, 1]] * domains])
-    return Prior(precision, np.zeros((targets, domains + 1)), lower, upper)
+    span: Array = np.maximum(high - low, 1e-9 * np.maximum(np.abs(high), 1.0))
+    return span
 
 
-def _notes(
-    domains: tuple[str, ...], targets: tuple[str, ...], found: Posterior, losses: Array
-) -> dict[str, tuple[str, ...]]:
+def _notes(domains: tuple[str, ...], targets: tuple[str, ...], found: Posterior) -> Notes:
     """What each target's fit found worth saying."""
     notes: dict[str, tuple[str, ...]] = {}
     for number, target in enumerate(targets):
+        kappa, slopes = found.theta[number, 0], found.theta[number, 1:]
         said = []
         if not found.converged[number]:
             said.append("not converged: a step worth taking was left")
-        lowest = np.nanmin(losses[:, number])
-        span = np.nanmax(losses[:, number]) - lowest
-        if found.at_bound[number, 0] or found.theta[number, 0] < min(0.0, lowest - 5 * span):
-            said.append("irreducible loss not identified: the losses are nearly linear in the mixture")
-        slopes = found.theta[number, 1:] - found.theta[number, 1:].mean()
-        for domain, slope in zip(domains, slopes, strict=True):
-            if abs(slope) > 4 * SLOPE_SPREAD:
-                said.append(f"unbounded direction: the slope of '{domain}' ({slope:+.1f}) is held by its prior alone")
+        if found.held[number, 0]:
+            said.append("irreducible loss not identified: the losses are as good as linear in the mixture")
+        for domain, slope in zip(domains, kappa * (slopes - slopes.mean()), strict=True):
+            if abs(slope) > UNBOUNDED:
+                said.append(
+                    f"unbounded direction: '{domain}' does all it can within a proportion of {1 / abs(slope):.2g}"
+                )
         if said:
             notes[target] = tuple(said)
     return notes

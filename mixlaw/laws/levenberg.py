@@ -4,10 +4,10 @@ Levenberg (1944) and Marquardt (1963) with analytic first and second derivatives
 
     sum_i w_i rho(y_i - f_i(theta)) + (theta - m)' P (theta - m),   lower <= theta <= upper,
 
-where rho is Huber's (1964): r^2 within delta, 2 delta |r| - delta^2 beyond. Far from the minimum the Gauss-Newton matrix
-is used, which is never indefinite; near it the exact Hessian, so the last steps converge quadratically and the answer
-depends on the order of runs, domains or targets by rounding only. It never stops early: a problem ends when the step
-left to take is below rounding, or it is reported as not converged.
+where rho is Huber's (1964): r² within delta, 2 delta |r| - delta² beyond. Far from the minimum the Gauss-Newton
+matrix is used, which is never indefinite; near it the exact Hessian, so the last steps converge quadratically and the
+answer depends on the order of runs, domains or targets by rounding only. It never stops early: a problem ends when the
+step left to take is below rounding, or it is reported as not converged.
 """
 
 from abc import ABC, abstractmethod
@@ -23,14 +23,12 @@ Mask = NDArray[np.bool_]
 ITERATIONS = 300
 """Far above what any problem met so far needs (10 to 60); reaching it is reported, not hidden."""
 
-SETTLED_EXACT = 1e-16
-"""Predicted decrease, as a share of the losses' sum of squares, after which one exact Newton step reaches rounding."""
+SETTLED = 1e-18
+"""Fall of the objective, as a share of the losses' sum of squares, below which an undamped step is the last: 1e-9 of
+the spread of the losses was left before it, and the exact Hessian squares that."""
 
-SETTLED_GAUSS_NEWTON = 1e-22
-"""The same where the exact Hessian is of no use (not positive definite): linear convergence has to go further."""
-
-NEAR = 1e-3
-"""Relative decrease of an accepted step below which the exact Hessian is tried."""
+ROUNDING = 1e-14
+"""Relative rounding error of an objective; falls below it cannot be told from none."""
 
 LARGEST_DAMPING = 1e12
 
@@ -58,7 +56,7 @@ class Problem:
     Attributes:
         losses: (B, n) what is fitted; any finite number where the weight is 0.
         weights: (B, n) 0 where the loss was not measured, otherwise the run's importance.
-        huber: (B,) delta of Huber's function, nats; infinite means plain squares.
+        huber: (B, n) delta of Huber's function, nats; infinite means plain squares.
         precision: (B, p, p) P of the penalty, positive semidefinite, nats² per unit of parameter squared.
         centre: (B, p) m of the penalty.
         lower, upper: (B, p) bounds of the parameters; may be infinite.
@@ -79,9 +77,7 @@ class Problem:
     def objective(self, theta: Array, residuals: Array) -> Array:
         """(B,) the function that is minimised."""
         size = np.abs(residuals)
-        delta = self.huber[:, None]
-        # inf * 0 must not arise where delta is infinite: clip first, so that rho = clipped (2 size - clipped).
-        clipped = np.minimum(size, delta)
+        clipped = np.minimum(size, self.huber)  # rho = clipped (2 size - clipped), also where delta is infinite
         away = theta - self.centre
         penalty: Array = np.einsum("bp,bpq,bq->b", away, self.precision, away)
         data: Array = (self.weights * clipped * (2 * size - clipped)).sum(axis=1)
@@ -90,7 +86,7 @@ class Problem:
     def robust_weights(self, residuals: Array) -> Array:
         """(B, n) weights times Huber's factor min(1, delta / |residual|)."""
         size = np.maximum(np.abs(residuals), np.finfo(float).tiny)
-        return self.weights * np.minimum(1.0, self.huber[:, None] / size)
+        return self.weights * np.minimum(1.0, self.huber / size)
 
 
 @dataclass(frozen=True)
@@ -124,71 +120,108 @@ def minimise(curve: Curve, start: Array, problem: Problem, iterations: int = ITE
     theta = np.clip(start, problem.lower, problem.upper)
     residuals = problem.losses - curve.values(theta)
     objective = problem.objective(theta, residuals)
-    scale = _sum_of_squares(problem)
-    damping, exact = np.full(len(theta), 1e-3), np.zeros(len(theta), dtype=bool)
+    state = _Damping.fresh(len(theta))
+    settled = SETTLED * _sum_of_squares(problem)
     converged, count = np.zeros(len(theta), dtype=bool), np.zeros(len(theta), dtype=np.intp)
     active = np.arange(len(theta))
     for _ in range(iterations):
         if not len(active):
             break
         part = problem.take(active)
-        step, decrease = _step(curve, part, theta[active], residuals[active], damping[active], exact[active])
+        damping = state.damping[active]
+        step, promised, slope = _step(curve, part, theta[active], residuals[active], damping, state.exact[active])
         trial = np.clip(theta[active] + step, part.lower, part.upper)
         trial_residuals = part.losses - curve.values(trial)
         trial_objective = part.objective(trial, trial_residuals)
-        rounding = 1e-13 * objective[active]
-        better = (trial_objective <= objective[active] + rounding) & (decrease >= 0)
-        settled = decrease <= np.where(exact[active], SETTLED_EXACT, SETTLED_GAUSS_NEWTON) * scale[active]
-        gain = (objective[active] - trial_objective) / np.maximum(objective[active], np.finfo(float).tiny)
+        fall = objective[active] - trial_objective
+        rounding = ROUNDING * objective[active]
+        better = (slope >= 0) & (fall >= -rounding)
+        small = (slope >= 0) & (slope <= np.maximum(settled[active], rounding))
         taken = active[better]
         theta[taken], residuals[taken] = trial[better], trial_residuals[better]
         objective[taken] = trial_objective[better]
         count[active] += 1
-        converged[active] = settled & (better | (decrease <= rounding))
-        stuck = ~better & (damping[active] >= LARGEST_DAMPING)
-        exact[active] = better & ((gain < NEAR) | exact[active])
-        easier = np.where(exact[active], 0.01, 0.1)
-        damping[active] = np.where(better, damping[active] * easier, np.maximum(damping[active] * 10, 1e-6))
-        active = active[~(converged[active] | stuck)]
+        converged[active] = small & (damping == 0)
+        state.update(active, better, small, slope < 0, fall / np.maximum(promised, rounding + np.finfo(float).tiny))
+        active = active[~converged[active] & (state.damping[active] < LARGEST_DAMPING)]
     return Minimum(theta, objective, residuals, converged, count)
+
+
+@dataclass
+class _Damping:
+    """How far each problem trusts its quadratic model."""
+
+    damping: Array
+    growth: Array
+    exact: Mask
+
+    @classmethod
+    def fresh(cls, count: int) -> "_Damping":
+        return cls(np.full(count, 1e-3), np.full(count, 4.0), np.zeros(count, dtype=bool))
+
+    def update(self, active: "NDArray[np.intp]", better: Mask, small: Mask, uphill: Mask, ratio: Array) -> None:
+        """Relax where the model foretold the fall, tighten where it did not; `ratio` is fall over promised fall."""
+        relax = np.select([ratio > 0.75, ratio > 0.5, ratio > 0.25], [0.05, 0.3, 1.0], 3.0)
+        damping, growth = self.damping[active], self.growth[active]
+        tightened = np.maximum(damping * growth, 1e-9)
+        # A small step under damping may still be far from the minimum along a direction the runs hardly decide:
+        # take the damping off and look again before calling it the end.
+        self.damping[active] = np.where(better, np.where(small, 0.0, damping * relax), tightened)
+        self.growth[active] = np.where(better, 4.0, np.minimum(growth * 2, 1e3))
+        self.exact[active] = ~uphill & (self.exact[active] | (better & (ratio > 0.5) & (ratio < 2.0)))
 
 
 def _sum_of_squares(problem: Problem) -> Array:
     total = np.maximum(problem.weights.sum(axis=1, keepdims=True), np.finfo(float).tiny)
     mean = (problem.weights * problem.losses).sum(axis=1, keepdims=True) / total
     squares: Array = (problem.weights * (problem.losses - mean) ** 2).sum(axis=1)
-    return np.maximum(squares, 1e-24 * (total * mean**2)[:, 0])
+    floor: Array = 1e-24 * (total * mean**2)[:, 0]
+    return np.maximum(squares, floor)
 
 
 def _step(
     curve: Curve, problem: Problem, theta: Array, residuals: Array, damping: Array, exact: Mask
-) -> tuple[Array, Array]:
-    """The damped step (B, p) and the decrease (B,) that the undamped quadratic model promises for it."""
+) -> tuple[Array, Array, Array]:
+    """The damped step (B, p), the fall of the objective (B,) its model promises, and step . descent (B,)."""
     slopes = curve.slopes(theta)
     weights = problem.robust_weights(residuals)
     away = theta - problem.centre
     descent = np.einsum("bnp,bn->bp", slopes, weights * residuals) - np.einsum("bpq,bq->bp", problem.precision, away)
     matrix = np.matmul((slopes * weights[:, :, None]).transpose(0, 2, 1), slopes) + problem.precision
-    ridge = np.einsum("bpp->bp", matrix)
+    size = np.einsum("bpp->bp", matrix).copy()
     if exact.any():
-        matrix[exact] = _hessian(
-            curve, problem.take(np.flatnonzero(exact)), theta[exact], residuals[exact], slopes[exact]
-        )
-    frozen = ((theta <= problem.lower) & (descent < 0)) | ((theta >= problem.upper) & (descent > 0))
-    descent = np.where(frozen, 0.0, descent)
-    matrix = np.where(frozen[:, :, None] | frozen[:, None, :], 0.0, matrix)
+        some = np.flatnonzero(exact)
+        matrix[some] = _hessian(curve, problem.take(some), theta[some], residuals[some], slopes[some])
+    added = damping[:, None] * size + 1e-15 * size.max(axis=1, keepdims=True) + np.finfo(float).tiny
     diagonal = np.arange(theta.shape[1])
-    floor = 1e-15 * ridge.max(axis=1, keepdims=True)
-    matrix[:, diagonal, diagonal] += damping[:, None] * ridge + floor + np.finfo(float).tiny
-    matrix[:, diagonal, diagonal] = np.where(frozen, 1.0, matrix[:, diagonal, diagonal])
-    step: Array = np.linalg.solve(matrix, descent[:, :, None])[:, :, 0]
-    decrease: Array = np.einsum("bp,bp->b", step, descent)
-    return step, decrease
+    matrix[:, diagonal, diagonal] += added
+    step = _solve_within(matrix, descent, problem.lower - theta, problem.upper - theta)
+    slope: Array = np.einsum("bp,bp->b", step, descent)
+    bent: Array = np.einsum("bp,bpq,bq->b", step, matrix, step) - np.einsum("bp,bp->b", step**2, added)
+    return step, 2 * slope - bent, slope
+
+
+def _solve_within(matrix: Array, descent: Array, below: Array, above: Array) -> Array:
+    """Solve matrix step = descent with below <= step <= above: what would cross a bound stops on it."""
+    fixed = ((below >= 0) & (descent < 0)) | ((above <= 0) & (descent > 0))
+    move = np.zeros_like(descent)
+    diagonal = np.arange(descent.shape[1])
+    for _ in range(4):
+        right = np.where(fixed, move, descent - np.einsum("bpq,bq->bp", matrix, move))
+        free = np.where(fixed[:, :, None] | fixed[:, None, :], 0.0, matrix)
+        free[:, diagonal, diagonal] = np.where(fixed, 1.0, free[:, diagonal, diagonal])
+        step: Array = np.linalg.solve(free, right[:, :, None])[:, :, 0]
+        crossing = ~fixed & ((step < below) | (step > above))
+        if not crossing.any():
+            break
+        fixed |= crossing
+        move = np.where(crossing, np.clip(step, below, above), move)
+    return step
 
 
 def _hessian(curve: Curve, problem: Problem, theta: Array, residuals: Array, slopes: Array) -> Array:
     """Half the second derivative of the objective, (B, p, p): Huber's function is flat beyond delta."""
-    inside = problem.weights * (np.abs(residuals) <= problem.huber[:, None])
+    inside = problem.weights * (np.abs(residuals) <= problem.huber)
     squares = np.matmul((slopes * inside[:, :, None]).transpose(0, 2, 1), slopes)
     hessian: Array = squares - curve.bend(theta, problem.robust_weights(residuals) * residuals) + problem.precision
     return hessian
