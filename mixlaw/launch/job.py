@@ -1,0 +1,135 @@
+"""One job: a pack trained from start to end by one process, which writes what it measures itself."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mixlaw.corpus.shards import open_corpus
+from mixlaw.train.checkpoint import Checkpoint
+from mixlaw.train.device import compute_of
+from mixlaw.train.loop import PackRun, Row
+from mixlaw.train.members import Member, Setting
+from mixlaw.train.model import named
+from mixlaw.train.pretrained import save_llama
+from mixlaw.train.records import Writer
+
+
+@dataclass(frozen=True)
+class Job:
+    """A pack to train, and where what comes of it goes.
+
+    Attributes:
+        folder: of the study.
+        setting: of the study.
+        members: of one size, with the same token counts.
+        threads: of the CPU; part of what determines the bits of a run.
+    """
+
+    folder: Path
+    setting: Setting
+    members: tuple[Member, ...]
+    threads: int
+
+    @property
+    def name(self) -> str:
+        """Of its first run: unique in a study."""
+        return self.members[0].run
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of its training tokens, without the vocabulary: for the order of jobs."""
+        training = self.setting.training
+        first = self.members[0]
+        return len(self.members) * first.total_tokens(training) * 6.0 * first.shape.params
+
+    def specification(self, member: Member) -> dict[str, Any]:
+        """Everything that determines the numbers of one of its runs, and nothing else."""
+        setting = self.setting.as_json()
+        del setting["corpus"]
+        return {
+            "setting": setting,
+            "member": member.as_json(),
+            "threads": self.threads,
+            "pack": [other.run for other in self.members],
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """The job as JSON, for a worker."""
+        return {
+            "folder": str(self.folder),
+            "setting": self.setting.as_json(),
+            "members": [member.as_json() for member in self.members],
+            "threads": self.threads,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Job":
+        """Read `as_json`."""
+        return cls(
+            folder=Path(content["folder"]),
+            setting=Setting.from_json(content["setting"]),
+            members=tuple(Member.from_json(member) for member in content["members"]),
+            threads=content["threads"],
+        )
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Reports of a pack, written to disk first."""
+
+    writer: Writer
+    progress: Callable[[int], None]
+
+    def measured(self, row: Row) -> None:
+        self.writer.row(row)
+
+    def failed(self, run: str, reason: str) -> None:
+        self.writer.failed(run, reason, final=True)
+
+    def trained(self, tokens: int) -> None:
+        self.progress(tokens)
+
+
+def do(job: Job, writer: Writer, progress: Callable[[int], None]) -> None:
+    """Train a job's pack; its rows, failures and, for full runs, models are on disk when this returns.
+
+    Args:
+        job: what to train.
+        writer: of this process.
+        progress: told of tokens trained on, every step.
+    """
+    corpus = open_corpus(job.setting.corpus)
+    specifications = {member.run: job.specification(member) for member in job.members}
+    for name, specification in specifications.items():
+        writer.member(name, specification)
+    full = job.members[0].full
+    checkpoint = Checkpoint(job.folder / "checkpoints" / f"{job.name}.safetensors", specifications) if full else None
+    before = torch.get_num_threads()
+    torch.set_num_threads(job.threads)
+    try:
+        told = _Told(writer, progress)
+        run = PackRun(job.members, job.setting, corpus, compute_of(job.setting.training), told, checkpoint)
+        run.train()
+    finally:
+        torch.set_num_threads(before)
+    if full:
+        _save_models(job, run)
+    if checkpoint is not None:
+        checkpoint.forget()
+
+
+def models_folder(folder: Path) -> Path:
+    """Where a study keeps the models of its full runs, one folder a run."""
+    return folder / "models"
+
+
+def _save_models(job: Job, run: PackRun) -> None:
+    weights = named(run.layout, *run.read_buffers)
+    for index, member in enumerate(job.members):
+        if run.alive[index]:
+            own = {name: weight[index].detach().cpu() for name, weight in weights.items()}
+            place = models_folder(job.folder) / member.run
+            save_llama(place, run.layout, own, run.corpus, job.setting.training.sequence_length)

@@ -1,0 +1,34 @@
+"""Losses at many token counts from one run: the average of the weights along a run of constant rate.
+
+A run whose rate falls to 0 ends lower than the same run stopped at a constant rate, and a law of tokens must not mix
+the two. Averaging the weights of a constant-rate run does what the decay does, at no cost in training, so one run can
+be read wherever an average is kept (Hägele et al. 2024, 2405.18392; Sandler et al. 2023, 2301.11312).
+"""
+
+import torch
+from torch import Tensor
+
+SHARPNESS = 16
+"""Power of the step in the weights of an average; their mean age is 1 / (SHARPNESS + 2) of the run so far."""
+
+
+class Average:
+    """Polynomial average of the buffers of a pack: step s of t weighs about (s / t)^SHARPNESS.
+
+    An exponential average forgets over a fixed number of steps, too many for an early read-out or too few for a late
+    one; this one spans the same share of the run at every step, so that read-outs at all token counts are alike and one
+    copy serves them all (Shamir & Zhang 2013, 1212.1824: average <- average + (g + 1) / (t + g) (weights - average)).
+
+    Args:
+        buffers: the weights; copied.
+    """
+
+    def __init__(self, buffers: tuple[Tensor, Tensor]) -> None:
+        self.buffers = (buffers[0].detach().clone(), buffers[1].detach().clone())
+
+    @torch.no_grad()
+    def update(self, buffers: tuple[Tensor, ...], step: int) -> None:
+        """Take in the weights after `step`, counted from 1."""
+        share = (SHARPNESS + 1) / (step + SHARPNESS)
+        for average, buffer in zip(self.buffers, buffers, strict=True):
+            average.lerp_(buffer, share)

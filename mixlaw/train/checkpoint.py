@@ -1,0 +1,60 @@
+"""The state of a pack half way, so that a long run goes on where it was killed."""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mixlaw.files import replacing
+
+EVERY_S = 120.0
+"""Seconds between checkpoints: what a kill costs at most."""
+
+
+class Checkpoint:
+    """One file that is replaced whole every few minutes and deleted at the end.
+
+    A resumed run ends with the same bits as one that was never stopped: the state is complete, and what is read next
+    follows from the step alone.
+
+    Args:
+        path: of the file, `.safetensors`.
+        specification: what determines the pack's numbers; a state saved under another is not resumed.
+        every_s: seconds between saves.
+    """
+
+    def __init__(self, path: Path, specification: object, every_s: float = EVERY_S) -> None:
+        self.path, self.every_s = path, every_s
+        text = json.dumps(specification, sort_keys=True)
+        self.key = hashlib.sha256(text.encode()).hexdigest()
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time to save."""
+        return time.monotonic() - self._last >= self.every_s
+
+    def save(self, step: int, state: dict[str, Tensor]) -> None:
+        """Keep the state after `step`, in place of the one before."""
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+        with replacing(self.path) as temporary:
+            save_file(tensors, temporary, metadata={"key": self.key, "step": str(step)})
+        self._last = time.monotonic()
+
+    def load(self, device: torch.device) -> tuple[int, dict[str, Tensor]]:
+        """The last step kept and the state after it; step 0 and nothing if there is none of this specification."""
+        if not self.path.is_file():
+            return 0, {}
+        with safe_open(self.path, framework="pt", device=str(device)) as file:
+            metadata = file.metadata() or {}
+            if metadata.get("key") != self.key:
+                return 0, {}
+            return int(metadata["step"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+    def forget(self) -> None:
+        """Delete the file: the pack is done."""
+        self.path.unlink(missing_ok=True)

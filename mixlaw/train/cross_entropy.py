@@ -1,0 +1,79 @@
+"""Output head and cross-entropy in one, over pieces of the tokens, so that all logits never exist at once.
+
+With a small model the logits are the largest tensor of a step (tokens x vocabulary against tokens x width). Working
+through pieces keeps them in cache, and the gradient of a piece is known as soon as its loss is (softmax minus one-hot),
+so nothing is kept for the backward pass but two tensors of the model's own size.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+PIECE_ELEMENTS = 1 << 18
+"""Logits of one piece on a CPU: 1 MB of float32, about half of a core's second-level cache."""
+
+PIECE_ELEMENTS_CUDA = 1 << 28
+"""Logits of one piece on a GPU: large enough to fill it, small beside its memory."""
+
+
+def head_loss(hidden: Tensor, head: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of every token, nats, with no gradient.
+
+    Args:
+        hidden: (K, n, d), final states of K members.
+        head: (K, V, d), their output heads.
+        labels: (K, n), the tokens that came next.
+
+    Returns:
+        (K, n).
+    """
+    losses = [
+        torch.logsumexp(logits, -1) - logits.gather(2, piece.unsqueeze(2)).squeeze(2)
+        for logits, piece, _ in _pieces(hidden, head, labels)
+    ]
+    return torch.cat(losses, 1)
+
+
+def mean_head_loss(hidden: Tensor, head: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of each member, shape (K,), nats per token, with gradients; arguments as in `head_loss`."""
+    loss: Tensor = _MeanHeadLoss.apply(hidden, head, labels)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _MeanHeadLoss(torch.autograd.Function):
+    """d loss / d logits = (softmax(logits) - onehot(label)) / n, pushed through the head piece by piece."""
+
+    @staticmethod
+    def forward(context: Any, hidden: Tensor, head: Tensor, labels: Tensor) -> Tensor:
+        count = hidden.shape[1]
+        hidden_slope = torch.empty_like(hidden)
+        head_slope = torch.zeros(head.shape, dtype=torch.promote_types(head.dtype, torch.float32), device=head.device)
+        total = head_slope.new_zeros(hidden.shape[0])
+        for logits, piece, place in _pieces(hidden, head, labels):
+            normaliser = torch.logsumexp(logits, -1, keepdim=True)
+            index = piece.unsqueeze(2)
+            total += (normaliser - logits.gather(2, index)).sum((1, 2))
+            slope = logits.sub_(normaliser).exp_()
+            slope.scatter_add_(2, index, slope.new_full(index.shape, -1.0))
+            slope = slope.mul_(1.0 / count).to(hidden.dtype)
+            hidden_slope[:, place] = torch.bmm(slope, head)
+            head_slope += torch.bmm(slope.transpose(1, 2), hidden[:, place])
+        context.save_for_backward(hidden_slope, head_slope.to(head.dtype))
+        return total / count
+
+    @staticmethod
+    def backward(context: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, None]:
+        hidden_slope, head_slope = context.saved_tensors
+        scale = slopes[0].view(-1, 1, 1)
+        return hidden_slope * scale.to(hidden_slope.dtype), head_slope * scale.to(head_slope.dtype), None
+
+
+def _pieces(hidden: Tensor, head: Tensor, labels: Tensor) -> Any:
+    """Yield float logits (K, p, V), their labels (K, p) and the slice of tokens they belong to."""
+    elements = PIECE_ELEMENTS_CUDA if hidden.is_cuda else PIECE_ELEMENTS
+    length = max(64, elements // (head.shape[0] * head.shape[1]))
+    for start in range(0, hidden.shape[1], length):
+        place = slice(start, start + length)
+        logits = torch.bmm(hidden[:, place], head.transpose(1, 2))
+        yield logits.to(torch.promote_types(logits.dtype, torch.float32)), labels[:, place], place

@@ -1,0 +1,46 @@
+"""Where a run computes, and in which precision."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from mixlaw.errors import Refused
+from mixlaw.plan import Training
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device and the precision of its matrix products.
+
+    Weights, moments, norms and losses are float32 in any case; with `bfloat16` the matrix products and the attention
+    read rounded copies (automatic mixed precision).
+
+    Attributes:
+        device: where the buffers lie.
+        bfloat16: whether matrix products are in bfloat16.
+        compiled: whether the step is compiled by `torch.compile`.
+    """
+
+    device: torch.device
+    bfloat16: bool = False
+    compiled: bool = False
+
+    def precision(self) -> AbstractContextManager[object]:
+        """The context in which losses are computed."""
+        return torch.autocast(self.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()
+
+
+def compute_of(training: Training) -> Compute:
+    """Choose as the plan says: with "auto", the GPU if there is one, in bfloat16 where it is fast, compiled.
+
+    Raises:
+        Refused: if the plan asks for a GPU and there is none.
+    """
+    available = torch.cuda.is_available()
+    if training.device == "cuda" and not available:
+        raise Refused("training.device is 'cuda', and torch finds no GPU here; write 'auto' or 'cpu'")
+    if training.device == "cpu" or not available:
+        return Compute(torch.device("cpu"), bfloat16=training.precision == "bfloat16", compiled=False)
+    bfloat16 = training.precision != "float32" and torch.cuda.is_bf16_supported()
+    return Compute(torch.device("cuda"), bfloat16=bfloat16, compiled=training.compile)

@@ -1,0 +1,63 @@
+"""Losses of a pack on fixed validation sequences."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mixlaw.corpus.shards import Corpus
+from mixlaw.mixture import Array
+from mixlaw.train.device import Compute
+from mixlaw.train.model import Layout, rotary, token_losses
+
+PIECE_TOKENS = 8192
+"""Tokens of one forward pass on a CPU; more only costs memory."""
+
+PIECE_TOKENS_CUDA = 1 << 18
+"""The same on a GPU, over all members."""
+
+
+class Validation:
+    """The first sequences of each target's held-out text, the same for every run and read-out.
+
+    Documents of a corpus lie in the order of their hashes, so the first are a random part. All targets are read in one
+    batch, and each loss is the mean over the same number of tokens for every run.
+
+    Args:
+        corpus: tokenised domains.
+        targets: whose validation text.
+        length: of a sequence.
+        tokens: per target; fewer where the corpus holds fewer.
+        compute: where the model lies.
+    """
+
+    def __init__(self, corpus: Corpus, targets: Sequence[str], length: int, tokens: int, compute: Compute) -> None:
+        chosen = [corpus.sequences(target, "validation", length)[: max(1, tokens // length)] for target in targets]
+        self.counts = [len(sequences) for sequences in chosen]
+        self.sequences = torch.from_numpy(np.concatenate(chosen).astype(np.int64)).to(compute.device)
+        self.compute = compute
+
+    @property
+    def tokens(self) -> int:
+        """Tokens predicted by one read-out of one member."""
+        return self.sequences.shape[0] * (self.sequences.shape[1] - 1)
+
+    def losses(self, layout: Layout, buffers: tuple[Tensor, Tensor]) -> Array:
+        """Mean cross-entropy of each member on each target, (K, V), nats per token.
+
+        Args:
+            layout: what a member is made of.
+            buffers: (K, P1) and (K, P2), its weights: the trained ones or their average.
+        """
+        members, length = buffers[0].shape[0], self.sequences.shape[1] - 1
+        turn = rotary(length, layout.shape.head_width, self.compute.device, buffers[0].dtype)
+        piece = PIECE_TOKENS_CUDA if self.compute.device.type == "cuda" else PIECE_TOKENS
+        with self.compute.precision():
+            losses = [
+                token_losses(layout, *buffers, batch.expand(members, -1, -1), turn).mean(2)
+                for batch in torch.split(self.sequences, max(1, piece // (members * length)))
+            ]
+        each = torch.split(torch.cat(losses, 1).double().cpu(), self.counts, 1)
+        found: Array = torch.stack([part.mean(1) for part in each], 1).numpy()
+        return found

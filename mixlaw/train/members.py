@@ -1,0 +1,132 @@
+"""What is to be trained: one member per mixture, size and seed; a full run is a member with other numbers."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mixlaw.corpus.shards import MANIFEST, Corpus, open_corpus
+from mixlaw.errors import Refused, one_of
+from mixlaw.files import sha256
+from mixlaw.mixture import Mixture
+from mixlaw.plan import Plan, Training
+from mixlaw.train.ladder import Shape, shape_of
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every run of a study shares.
+
+    Attributes:
+        corpus: folder of the tokenised domains.
+        corpus_sha256: of its manifest, which holds the hash of every shard.
+        domains: trained on, in the order of the run table's columns.
+        targets: measured.
+        available_tokens: unique training tokens by domain, where fewer than the corpus holds may be used.
+        training: of the plan.
+    """
+
+    corpus: Path
+    corpus_sha256: str
+    domains: tuple[str, ...]
+    targets: tuple[str, ...]
+    available_tokens: Mapping[str, int]
+    training: Training
+
+    def as_json(self) -> dict[str, Any]:
+        """The setting as JSON, for another process or to compare with an earlier one."""
+        return {
+            "corpus": str(self.corpus),
+            "corpus_sha256": self.corpus_sha256,
+            "domains": list(self.domains),
+            "targets": list(self.targets),
+            "available_tokens": dict(self.available_tokens),
+            "training": self.training.model_dump(mode="json"),
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Setting":
+        """Read `as_json`."""
+        return cls(
+            corpus=Path(content["corpus"]),
+            corpus_sha256=content["corpus_sha256"],
+            domains=tuple(content["domains"]),
+            targets=tuple(content["targets"]),
+            available_tokens=content["available_tokens"],
+            training=Training.model_validate(content["training"]),
+        )
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run to train.
+
+    Attributes:
+        run: its name in the run table.
+        group: the name of its mixture, which repeats share.
+        mixture: over the setting's domains.
+        size: on the ladder.
+        tokens: counts at which losses are read, rising; the last ends the run. Each is rounded to whole steps.
+        seed: of the initial weights and the order of data.
+        full: whether it is a run at the target scale, whose model is kept.
+    """
+
+    run: str
+    group: str
+    mixture: Mixture
+    size: str
+    tokens: tuple[int, ...]
+    seed: int
+    full: bool = False
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of its size."""
+        return shape_of(self.size)
+
+    def steps(self, training: Training) -> tuple[int, ...]:
+        """The steps after which losses are read."""
+        return tuple(max(1, round(tokens / training.batch_tokens)) for tokens in self.tokens)
+
+    def total_tokens(self, training: Training) -> int:
+        """Tokens trained on by the end."""
+        return self.steps(training)[-1] * training.batch_tokens
+
+    def as_json(self) -> dict[str, Any]:
+        """The member as JSON, for another process or to compare with an earlier one."""
+        return {**asdict(self), "mixture": self.mixture.as_dict(), "tokens": list(self.tokens)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Member":
+        """Read `as_json`."""
+        return cls(**{**content, "mixture": Mixture.of(content["mixture"]), "tokens": tuple(content["tokens"])})
+
+
+def setting_of(plan: Plan, corpus: Corpus | None = None) -> Setting:
+    """Resolve a plan against its corpus.
+
+    Raises:
+        Refused: for a corpus that is not there, or a domain or target of the plan that it does not hold.
+    """
+    corpus = corpus or open_corpus(plan.path(plan.corpus.path))
+    place = f"{plan.folder / 'plan.toml'}" if plan.folder.parts else "the plan"
+    for section, names in (
+        ("corpus.domains", plan.corpus.domains),
+        ("corpus.targets", plan.corpus.targets),
+        ("corpus.available_tokens", plan.corpus.available_tokens),
+        ("weights", plan.weights),
+    ):
+        allowed = (plan.corpus.targets or corpus.domains) if section == "weights" else corpus.domains
+        for name in names:
+            try:
+                one_of(name, allowed, "target" if section in ("corpus.targets", "weights") else "domain")
+            except Refused as error:
+                raise Refused(f"{place}: {section}: {error}; {corpus.path} holds those") from None
+    return Setting(
+        corpus=corpus.path.resolve(),
+        corpus_sha256=sha256(corpus.path / MANIFEST),
+        domains=plan.corpus.domains or corpus.domains,
+        targets=plan.corpus.targets or corpus.domains,
+        available_tokens=dict(plan.corpus.available_tokens),
+        training=plan.training,
+    )
