@@ -71,6 +71,8 @@ class Training(Section):
         weight_decay, clip: AdamW's decay and the largest gradient norm.
         evaluation_tokens: validation tokens per target and read-out.
         device: "auto", "cpu" or "cuda".
+        precision: of matrix products: "float32", "bfloat16", or "auto", which is bfloat16 on a GPU.
+        compile: whether a step is compiled by torch.compile, on a GPU.
     """
 
     sequence_length: Positive = 128
@@ -83,6 +85,8 @@ class Training(Section):
     clip: Annotated[float, Field(gt=0)] = 1.0
     evaluation_tokens: Positive = 16384
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = True
 
     @model_validator(mode="after")
     def _whole_sequences(self) -> "Training":
