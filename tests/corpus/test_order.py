@@ -150,6 +150,20 @@ def test_a_mixture_that_keeps_changing_is_followed_within_the_harmonic_bound(cou
         assert order.credit.min() > -1 and order.credit.max() < sum(1 / k for k in range(1, count + 1))
 
 
+def test_of_domains_that_are_all_late_the_one_owed_most_comes_first() -> None:
+    """Serving the longest late instead would let a domain of nearly all the mixture wait for seven of nearly none."""
+    order, waiting = order_of(np.ones(32)), np.ones(32)
+    while waiting.sum() > 8:
+        order.set_mixture(waiting + 1e-9)
+        waiting[order.take(1)[0]] = 0
+    late = np.flatnonzero(waiting)
+    assert order.credit[late].min() > 1
+    order.set_mixture(1e-6 + (np.arange(32) == late[0]))
+    for _ in range(32):
+        order.take(1)
+        assert order.credit.max() < 2
+
+
 @thorough
 @given(st.integers(2, 10), st.integers(0, 2**32 - 1))
 def test_domains_that_come_and_go_are_drawn_only_while_they_have_a_proportion(count: int, seed: int) -> None:
