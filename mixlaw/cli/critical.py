@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from mixlaw.cli.limit_flags import Law, Params, Tokens
+from mixlaw.cli.screen import screen
 from mixlaw.files import to_json, write_json
 from mixlaw.law_file import read_law
 from mixlaw.mixture import read_mixture
@@ -55,11 +55,11 @@ def run(
         content = {**asdict(found), "rest": found.rest.as_dict(), "mixture": found.mixture.as_dict()}
         print(to_json(content), end="")
         return
-    console = Console(highlight=False, markup=False)
+    console = screen()
     for line in sentences(found):
-        console.print(line, soft_wrap=True)
+        console.print(line)
     for warning in found.warnings:
-        console.print(f"warning: {warning}", soft_wrap=True)
+        console.print(f"warning: {warning}")
     floor = found.proportion if found.high is None else found.high
     console.print(
         f"Next: mixlaw optimize {law} --floor {old}={floor:.3f}, or --at-most {target}={at_most:g}", soft_wrap=True

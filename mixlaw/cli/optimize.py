@@ -23,6 +23,7 @@ from mixlaw.cli.limit_flags import (
     limits_from,
 )
 from mixlaw.cli.pairs import pairs
+from mixlaw.cli.screen import screen
 from mixlaw.files import sha256, to_json
 from mixlaw.law_file import read_law
 from mixlaw.mixture import Mixture, read_mixture
@@ -105,10 +106,10 @@ def run(
     if json:
         print(to_json(found.as_json()), end="")
         return
-    console = Console(highlight=False, markup=False)
+    console = screen()
     show(console, found)
     if output is None:
-        console.print("Next: give -o optimum.json, then mixlaw export optimum.json --to FORMAT", soft_wrap=True)
+        console.print("Next: give -o optimum.json, then mixlaw export optimum.json --to FORMAT")
     else:
         console.print(
             f"Next: mixlaw export {output} --to FORMAT, or mixlaw train PLAN --mixture {output}", soft_wrap=True
@@ -120,23 +121,21 @@ def show(console: Console, found: Optimum) -> None:
     _mixtures(console, found)
     _losses(console, found)
     for active in found.active:
-        console.print(f"held back by the {active.limit}: {active.words}", soft_wrap=True)
+        console.print(f"held back by the {active.limit}: {active.words}")
     what = "largest loss" if found.objective == "worst" else "loss"
     scale = f"{in_words(found.params)} params, {in_words(found.tokens)} tokens"
     console.print(
         f"{what} {found.loss:.4f} ({found.interval:.0%} interval {found.low:.4f} to {found.high:.4f}) at {scale}",
-        soft_wrap=True,
     )
     if found.gap is None:
-        console.print("NOT certified: nothing proves that no allowed mixture is better", soft_wrap=True)
+        console.print("NOT certified: nothing proves that no allowed mixture is better")
     else:
         word = "certified" if found.certified else "NOT certified"
         console.print(
             f"{word}: no allowed mixture has a predicted loss lower by more than {max(found.gap, 0):.1e} nats",
-            soft_wrap=True,
         )
     for warning in found.warnings:
-        console.print(f"warning: {warning}", soft_wrap=True)
+        console.print(f"warning: {warning}")
 
 
 def _mixtures(console: Console, found: Optimum) -> None:

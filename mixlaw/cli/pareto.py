@@ -21,6 +21,7 @@ from mixlaw.cli.limit_flags import (
     limits_from,
 )
 from mixlaw.cli.pairs import pairs
+from mixlaw.cli.screen import screen
 from mixlaw.files import to_json
 from mixlaw.law_file import read_law
 from mixlaw.optimize.pareto import POINTS, Front, pareto, read_groups, write_front
@@ -72,11 +73,11 @@ def run(
     if json:
         print(to_json({"points": found.table().to_dict("records"), "compromise": found.compromise + 1}), end="")
         return
-    console = Console(highlight=False, markup=False)
+    console = screen()
     _show(console, found)
     console.print(f"at {in_words(at.params)} params, {in_words(at.tokens)} tokens")
     for warning in (*at.warnings, *at.extrapolations({f"point {n}": p.mixture for n, p in enumerate(found.points, 1)})):
-        console.print(f"warning: {warning}", soft_wrap=True)
+        console.print(f"warning: {warning}")
     shares = ", ".join(
         f"{name} {weight:.3f}"
         for name, weight in zip(found.groups, found.points[found.compromise].weights, strict=True)
@@ -84,7 +85,6 @@ def run(
     console.print(
         f"Next: choose a point, and give its weights ({shares}, shared out over the targets of each group) to "
         f"mixlaw optimize {law} --weights W.json",
-        soft_wrap=True,
     )
 
 
@@ -106,11 +106,10 @@ def _show(console: Console, front: Front) -> None:
             *(f"{shares[domain]:.3f}" for domain in domains),
         )
     console.print(table)
-    console.print("* nearest to every group at its best, each scaled by its range on the front", soft_wrap=True)
+    console.print("* nearest to every group at its best, each scaled by its range on the front")
     if len(mean) > len(domains):
         console.print(f"{len(mean) - len(domains)} more domains are in the csv (-o)")
     if front.unknown is not None:
         console.print(
             f"between the points no allowed mixture lies below the straight line by over {front.unknown:.1e} nats",
-            soft_wrap=True,
         )

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from mixlaw import __version__
 from mixlaw.mixture import Array, Mixture
 from mixlaw.optimize.baselines import baseline_mixtures
@@ -11,12 +13,18 @@ from mixlaw.optimize.optimum import Baseline, Optimum
 from mixlaw.optimize.prices import active_limits
 from mixlaw.optimize.program import Program
 from mixlaw.optimize.question import Question
+from mixlaw.regret import regret_of
 
 CERTIFIED = 1e-6
 """Gap, nats per token, up to which an optimum is called certified; the solver itself stops far below."""
 
 EXTENTS = 120
 """Domains up to which near-optimal ranges are worked out: they take two programs for each."""
+
+FELT = 1e-3
+"""Expected regret, nats per token, below which nobody would feel it."""
+
+SEED = 20240325
 
 SURE = 0.9
 """Probability of being better below which a baseline is named as one that may be as good."""
@@ -35,6 +43,7 @@ def answer(asked: Question, program: Program, proportions: Array, best: Solution
     if best is not None and asked.slack > 0:
         near, said = _near(program, best, asked.slack)
         notes += said
+    regret = _expected_regret(asked, program, proportions)
     mixture = Mixture(domains, tuple(map(float, proportions)))
     return Optimum(
         mixture=mixture,
@@ -50,7 +59,8 @@ def answer(asked: Question, program: Program, proportions: Array, best: Solution
         baselines=baselines,
         near_optimal=near,
         slack=asked.slack,
-        warnings=(*at.warnings, *_warnings(asked, mixture, baselines), *notes),
+        expected_regret=regret,
+        warnings=(*at.warnings, *_warnings(asked, mixture, baselines), *_curse(regret), *notes),
         objective=asked.objective,
         kl=asked.kl,
         divergence=program.divergence(proportions)[0],
@@ -83,11 +93,38 @@ def _near(program: Program, best: Solution, slack: float) -> tuple[dict[str, tup
     return {domain: (float(low), float(high)) for domain, (low, high) in zip(domains, found, strict=True)}, []
 
 
+def _expected_regret(asked: Question, program: Program, proportions: Array) -> float | None:
+    """How much the laws that the runs leave open would gain elsewhere, on average; for plain questions only.
+
+    With a pull to a prior, loss limits or a worst case, those laws would have to answer another question.
+    """
+    plain = asked.objective == "mean" and not program.kl and not len(program.ceilings.bounds)
+    if not plain or len(proportions) > EXTENTS:
+        return None
+    return regret_of(asked.at, proportions, asked.weights, asked.limits, np.random.default_rng(SEED)).expected
+
+
+def _curse(regret: float | None) -> list[str]:
+    """Say that a chosen prediction leans low.
+
+    Where a law is off by e(r) with slope ∇e and curvature H, its optimum is off by H⁻¹∇e: the chosen mixture loses
+    ½ ∇e'H⁻¹∇e to the true best, and its prediction is too low by twice as much on average.
+    """
+    if regret is None or regret < FELT:
+        return []
+    return [
+        f"the winner's curse: of many mixtures this one was chosen for its prediction, which therefore leans low, by "
+        f"about {2 * regret:.4f} nats; {regret:.4f} nats better mixtures are to be expected among those that the runs "
+        "leave open"
+    ]
+
+
 def _warnings(asked: Question, mixture: Mixture, baselines: Mapping[str, Baseline]) -> list[str]:
     said = list(asked.at.extrapolations({"optimum": mixture}))
     for name, baseline in baselines.items():
         better = baseline.probability_better
-        if better is not None and better < SURE and baseline.mixture.proportions != mixture.proportions:
+        same = baseline.mixture.proportions == mixture.proportions
+        if baseline.allowed and not same and better is not None and better < SURE:
             said.append(
                 f"a run on the optimum beats one on the {name} mixture with probability {better:.2f} only: "
                 "the law cannot tell them apart for sure"

@@ -6,16 +6,17 @@ from dataclasses import replace
 import numpy as np
 
 from mixlaw.choose import CANDIDATES, choose
+from mixlaw.design.within import rounded_within
 from mixlaw.errors import Refused, one_of
 from mixlaw.law import Law
 from mixlaw.laws import LAWS
 from mixlaw.limits import Limits
 from mixlaw.mixture import Mixture
-from mixlaw.optimize.answer import CERTIFIED, answer
+from mixlaw.optimize.answer import answer
 from mixlaw.optimize.interior_point import solve
 from mixlaw.optimize.nonconvex import search
 from mixlaw.optimize.optimum import Optimum
-from mixlaw.optimize.printed import printed
+from mixlaw.optimize.printed import DECIMALS, printed
 from mixlaw.optimize.program import Program
 from mixlaw.optimize.question import OBJECTIVES, Question, at_most_of, limits_of, prior_of
 from mixlaw.optimize.worst_case import start_within
@@ -28,6 +29,10 @@ SLACK = 0.01
 
 PULL = 0.05
 """Nats of loss that a nat of divergence from a prior costs by default (Olmix 2026, arXiv 2602.12237)."""
+
+
+MET = 1e-9
+"""Largest violation of a limit, proportions or nats, that counts as rounding."""
 
 
 def optimize(
@@ -97,17 +102,29 @@ def _answer(asked: Question) -> Optimum:
     law = asked.at.law
     program = asked.program(law)
     if asked.convex(law):
-        best = solve(program, start=start_within(program, asked.names))
-        mixture = printed(program, best)
-        return answer(asked, program, mixture, best)
+        return _certified(asked, program)
     return _uncertified(asked, program)
+
+
+def _certified(asked: Question, program: Program) -> Optimum:
+    best = solve(program, start=start_within(program, asked.names))
+    proportions = printed(program, best)
+    violation = program.violation(proportions)
+    if violation > MET:
+        raise Refused(
+            f"the solver met the limits only to within {violation:.1e}; they leave next to no room: relax one"
+        )
+    found = answer(asked, program, proportions, best)
+    if found.certified:
+        return found
+    return replace(found, warnings=(f"the solver stopped at a gap of {found.gap:.1e} nats", *found.warnings))
 
 
 def _uncertified(asked: Question, program: Program) -> Optimum:
     """The best of many searches, and beside it the certified optimum of the best convex law of the same runs."""
     at = asked.at
     found = search(program, at.proportions)
-    if program.violation(found.proportions) > CERTIFIED:
+    if program.violation(found.proportions) > MET:
         raise Refused(
             f"the {at.law.kind} law is not convex, and {len(found.others) + 1} searches found no mixture that meets "
             f"{', '.join(asked.names)}; relax them, or fit a convex law to learn whether they can be met"
@@ -123,8 +140,7 @@ def _uncertified(asked: Question, program: Program) -> Optimum:
             f"beside it stands the certified optimum of the {beside.origin['law']} law of the same runs: loss "
             f"{beside.loss:.4f}"
         )
-    rounded = Mixture(at.law.domains, tuple(map(float, found.proportions)))
-    optimum = answer(asked, program, rounded.aligned(at.law.domains), None)
+    optimum = answer(asked, program, rounded_within(found.proportions, asked.limits, DECIMALS[0]), None)
     return replace(optimum, warnings=(*warnings, *optimum.warnings), convex_optimum=beside)
 
 
@@ -139,9 +155,11 @@ def _convex_optimum(asked: Question) -> Optimum | None:
         return None
     uncertainty = uncertainty_of(FitAtScale(fit, at.proportions, at.losses, groups, np.zeros(len(at.law.targets))))
     beside = replace(asked, at=replace(at, law=fit.law, uncertainty=uncertainty), slack=0.0)
-    law = fit.law
-    program = beside.program(law)
-    if not beside.convex(law):
+    program = beside.program(fit.law)
+    if not beside.convex(fit.law):
         return None
-    best = solve(program, start=start_within(program, asked.names))
-    return replace(answer(beside, program, printed(program, best), best), origin={"law": kind})
+    try:
+        found = _certified(beside, program)
+    except Refused:
+        return None
+    return replace(found, origin={"law": kind})

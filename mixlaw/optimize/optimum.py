@@ -50,6 +50,8 @@ class Optimum:
         near_optimal: domain -> smallest and largest proportion among mixtures within `slack` of the best; empty where
             it was not asked for or not to be had.
         slack: nats per token.
+        expected_regret: how much better, nats per token, a mixture chosen by one of the laws that the runs leave open
+            is to be expected to be; None where it was not worked out.
         warnings: in words.
         objective: "mean" or "worst".
         divergence: KL(mixture‖prior) in nats, and `kl` its weight in the objective; 0 without a prior.
@@ -74,6 +76,7 @@ class Optimum:
     baselines: Mapping[str, Baseline]
     near_optimal: Mapping[str, tuple[float, float]]
     slack: float
+    expected_regret: float | None
     warnings: tuple[str, ...]
     objective: str
     kl: float
@@ -131,6 +134,7 @@ class _File:
     probability_better: dict[str, float]
     near_optimal: dict[str, tuple[float, float]]
     slack: float
+    expected_regret: float | None
     warnings: tuple[str, ...]
     objective: str
     kl: float
