@@ -10,6 +10,7 @@ from mixlaw.errors import Refused, one_of
 from mixlaw.files import read_json
 from mixlaw.mixture import Mixture
 from mixlaw.runs import LOSS, MIX, RunTable, check_runs
+from mixlaw.wording import counted
 
 Columns = Mapping[str, Mapping[str, float]]
 """Old domain -> shares of the new domains that its text is made of."""
@@ -91,7 +92,7 @@ def without_domain(table: RunTable, domain: str, tolerance: float = 0.005) -> Ru
     others = [MIX + other for other in table.domains if other != domain]
     frame[others] = frame[others].div(frame[others].sum(axis=1), axis=0)
     left = table.frame.loc[~keep, "run"].nunique()
-    notes = [f"{left} runs with more than {tolerance:g} of '{domain}' left out"] if left else []
+    notes = [f"{counted(left, 'run')} with more than {tolerance:g} of '{domain}' left out"] if left else []
     return _checked(frame, table.source, [*table.notes, *notes])
 
 

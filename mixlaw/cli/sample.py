@@ -218,7 +218,7 @@ def _describe(console: Console, request: Request, rows: Array) -> None:
     if request.natural is not None:
         more["natural"] = [f"{share:.4f}" for share in request.natural.proportions]
     if (limits.cap < 1).any():
-        more["proxy cap"] = [f"{cap:.4f}" for cap in limits.cap]
+        more["cap"] = [f"{cap:.4f}" for cap in limits.cap]
     if request.target is not None and (request.target.cap < 1).any():
         more["target cap"] = [f"{cap:.4f}" for cap in request.target.cap]
     for name, baseline in (("natural", request.natural), ("uniform", Mixture.uniform(limits.domains))):

@@ -28,7 +28,7 @@ DESIGNS: dict[str, Design] = {
 DECIMALS = 4
 """Mixtures are rounded to so many: a proxy of a million tokens does not see a share below one in ten thousand."""
 
-SAME = 0.02
+SAME = 0.005
 """Mixtures closer than this in square-root proportions are one mixture: the second run would repeat it by accident."""
 
 ATTEMPTS = 200
