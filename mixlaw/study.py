@@ -17,10 +17,11 @@ from mixlaw.outcome import Outcome, outcomes
 from mixlaw.plan import Plan, read_plan
 from mixlaw.runs import RunTable, read_runs
 from mixlaw.train.ladder import shape_of
+from mixlaw.weights import weights_of
 
-PLAN, CORPUS, MIXTURES, RUNS, LAW, OPTIMUM, FULL_RUNS = (
-    "plan.toml", "corpus.json", "mixtures.csv", "runs.csv", "law.json", "optimum.json", "full_runs.csv",
-)  # fmt: skip
+PLAN, MIXTURES, RUNS, FULL_RUNS = "plan.toml", "mixtures.csv", "runs.csv", "full_runs.csv"
+CORPUS, WEIGHTS, AVAILABLE = "corpus.json", "weights.json", "available.json"
+LAW, OPTIMUM = "law.json", "optimum.json"
 COMPARED = ("optimum", "natural", "uniform")
 """The mixtures that full runs are made of."""
 
@@ -59,6 +60,11 @@ class Study:
         return self.plan.corpus.targets or self.corpus.domains
 
     @property
+    def weights(self) -> dict[str, float]:
+        """Importance of each target, summing to 1."""
+        return dict(zip(self.targets, weights_of(self.plan.weights or None, self.targets).tolist(), strict=True))
+
+    @property
     def available(self) -> dict[str, float]:
         """Unique tokens by domain that the plan lets a run use."""
         return planned_tokens(self.plan, self.corpus.train_tokens)
@@ -87,9 +93,8 @@ class Study:
         if self.law is None or self.full_runs is None:
             return ()
         params, tokens = self.target_scale
-        weights = self.plan.weights or None
-        predictions = self.law.predict(self.compared, params=params, tokens=tokens, weights=weights)
-        return outcomes(predictions, self.full_runs, weights)
+        predictions = self.law.predict(self.compared, params=params, tokens=tokens, weights=self.weights)
+        return outcomes(predictions, self.full_runs, self.weights)
 
 
 def open_study(folder: Path | str) -> Study:
@@ -128,5 +133,5 @@ def solve(study: Study) -> tuple[Law, Optimum]:
         raise Refused(f"{study.folder} has no {RUNS}; run mixlaw train {study.folder / PLAN}")
     law = fit(study.runs)
     params, tokens = study.target_scale
-    optimum = optimize(law, params=params, tokens=tokens, weights=study.plan.weights or None, limits=study.limits)
+    optimum = optimize(law, params=params, tokens=tokens, weights=study.weights, limits=study.limits)
     return law, optimum

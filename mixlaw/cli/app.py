@@ -6,10 +6,25 @@ from typing import Annotated
 import typer
 
 from mixlaw import __version__
-from mixlaw.cli import check, compare, corpus, critical, export, fit, merge, optimize, pareto, predict, sample
+from mixlaw.cli import (
+    check,
+    compare,
+    corpus,
+    critical,
+    demo,
+    export,
+    fit,
+    import_,
+    merge,
+    optimize,
+    pareto,
+    predict,
+    report,
+    sample,
+)
 from mixlaw.errors import Refused
 
-VERBS = (corpus, sample, merge, check, fit, predict, compare, optimize, pareto, critical, export)
+VERBS = (demo, corpus, sample, import_, merge, check, fit, predict, compare, optimize, pareto, critical, export, report)
 """In the order of the pipeline, as the help lists them."""
 
 app = typer.Typer(name="mixlaw", no_args_is_help=True, pretty_exceptions_enable=False)

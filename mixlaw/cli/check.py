@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mixlaw.cli.screen import screen
 from mixlaw.cli.spread_table import SHOWN, runs_advised, spread_table
 from mixlaw.files import to_json
 from mixlaw.runs import read_runs
@@ -29,12 +30,12 @@ def run(
     if json:
         print(to_json(found.as_json()), end="")
         return
-    console = Console(highlight=False)
+    console = screen()
     _describe(console, found)
     for problem in found.problems:
-        console.print(f"[bold red]problem[/] {problem}", soft_wrap=True)
+        console.print(f"problem: {problem}")
     for note in (*found.design.warnings, *found.notes):
-        console.print(f"[yellow]note[/] {note}", soft_wrap=True)
+        console.print(f"note: {note}")
     if found.problems:
         console.print(f"Next: mend {counted(len(found.problems), 'problem')}, then check again.")
     else:
@@ -45,7 +46,7 @@ def _describe(console: Console, found: Survey) -> None:
     mixtures = f"{counted(found.mixtures, 'mixture')} of {counted(len(found.design.domains), 'domain')}"
     repeats = f", {counted(found.repeats, 'repeat')}" if found.repeats else ", no repeats"
     console.print(
-        f"[bold]{found.source}[/]: {counted(found.runs, 'run')}, {counted(found.rows, 'row')}, {mixtures}{repeats}, "
+        f"{found.source}: {counted(found.runs, 'run')}, {counted(found.rows, 'row')}, {mixtures}{repeats}, "
         f"{counted(len(found.targets), 'target')}",
         soft_wrap=True,
     )
