@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mixlaw.corpus.build import build_corpus
+
 REFERENCE = Path(os.environ.get("MIXLAW_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
 
 
@@ -43,3 +45,18 @@ def planted() -> Callable[..., pd.DataFrame]:
         return pd.DataFrame(rows)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of three small domains that differ in their letters, in bytes (vocabulary 257)."""
+    generator = np.random.default_rng(0)
+    letters = {"prose": "aeiou dlmnrst.", "digits": "0123456789,;", "marks": "<>/=abc"}
+
+    def documents(alphabet: str) -> list[str]:
+        words = ["".join(generator.choice(list(alphabet), size=generator.integers(2, 6))) for _ in range(12)]
+        return [" ".join(generator.choice(words, size=200)) + str(number) for number in range(60)]
+
+    out = tmp_path_factory.mktemp("tiny") / "corpus"
+    build_corpus(out, {name: documents(alphabet) for name, alphabet in letters.items()}, tokenizer=256)
+    return out

@@ -5,6 +5,7 @@ checksum, flushed to the disk before the writer goes on. A kill at any moment ca
 other; reading drops it. The run table is rebuilt from the records, whoever wrote them and in whatever order.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -57,10 +58,14 @@ class Writer:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("ab")
+            self._file = path.open("ab", buffering=0)
         except OSError as error:
             raise Refused(f"{path} cannot be written: {error.strerror}; choose another folder") from error
-        _own(self._file.fileno(), path)
+        try:
+            _own(self._file.fileno(), path)
+        except Refused:
+            self._file.close()
+            raise
         whole = path.read_bytes().rfind(b"\n") + 1
         self._file.truncate(whole)
 
@@ -82,10 +87,10 @@ class Writer:
 
     def _append(self, content: dict[str, Any]) -> None:
         body = json.dumps({**content, "time": time.time()}, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        line = f'{{"content": {body}, "crc32": "{crc32(body.encode()):08x}"}}\n'
+        line = f'{{"content": {body}, "crc32": "{crc32(body.encode()):08x}"}}\n'.encode()
         try:
-            self._file.write(line.encode())
-            self._file.flush()
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(self._file.fileno())
         except OSError as error:
             raise Refused(
