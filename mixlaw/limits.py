@@ -188,8 +188,8 @@ class Limits:
     def _check_rows(self) -> None:
         """Refuse rows that contradict floors, caps or one another, with the least relaxation that would do.
 
-        The linear program lets every limit give way at a price of 1 per unit; its dual prices are positive exactly for
-        the limits in conflict (Farkas's proof of infeasibility).
+        The linear program lets every limit give way at a price of 1 per unit, though no proportion below 0 or above 1;
+        its dual prices are positive exactly for the limits in conflict (Farkas's proof of infeasibility).
         """
         count, extra = len(self.domains), len(self.rows)
         identity = np.eye(count)
@@ -202,7 +202,7 @@ class Limits:
             b_ub=bounds,
             A_eq=np.concatenate([np.ones(count), np.zeros(len(upper))])[None],
             b_eq=[1.0],
-            bounds=[(None, None)] * count + [(0, None)] * len(upper),
+            bounds=[(0, 1)] * count + [(0, None)] * len(upper),
             method="highs",
         )
         if answer.status != 0:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mixlaw import __version__
 from mixlaw.mixture import Array, Mixture
 from mixlaw.optimize.baselines import baseline_mixtures
 from mixlaw.optimize.interior_point import Solution
@@ -14,6 +13,7 @@ from mixlaw.optimize.prices import active_limits
 from mixlaw.optimize.program import Program
 from mixlaw.optimize.question import Question
 from mixlaw.regret import regret_of
+from mixlaw.version import __version__
 
 CERTIFIED = 1e-6
 """Gap, nats per token, up to which an optimum is called certified; the solver itself stops far below."""

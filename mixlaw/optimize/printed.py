@@ -23,6 +23,8 @@ def printed(program: Program, solution: Solution) -> Array:
     worst = max(solution.gap, 0.0) + WORTH_KEEPING / 2
     for decimals in DECIMALS:
         candidate = rounded_within(solution.proportions, program.limits, decimals)
+        if candidate is solution.proportions:
+            continue
         if program.violation(candidate) <= allowed and program.value(candidate) - solution.lower_bound <= worst:
             return candidate
     return solution.proportions

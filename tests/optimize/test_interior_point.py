@@ -58,11 +58,7 @@ def in_cvxpy(program: Program) -> np.ndarray:
     return within(np.maximum(mixture.value, 0.0)[None], limits)[0]
 
 
-EXPONENTIAL = [
-    seed
-    for seed in range(80)
-    if isinstance(random_program(seed, 12, 8)[0].law, Exponential)
-][:30]
+EXPONENTIAL = [seed for seed in range(80) if isinstance(random_program(seed, 12, 8)[0].law, Exponential)][:30]
 
 
 @pytest.mark.parametrize("seed", EXPONENTIAL)
