@@ -1,0 +1,290 @@
+"""Surfaces with a formula for mixture, size and tokens together, fitted to all checkpoints at once."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from mixlaw.errors import Refused
+from mixlaw.laws.base import MixingFit, MixingLaw
+from mixlaw.laws.levenberg import Curve, Problem, minimise
+from mixlaw.mixture import Array
+from mixlaw.runs import RunTable
+from mixlaw.surfaces.backtest import Backtest, backtests, scale_error
+from mixlaw.surfaces.base import FitAtScale, Surface
+from mixlaw.surfaces.carried import array_of, lists
+from mixlaw.surfaces.curves import same_scale, training_curves
+from mixlaw.surfaces.reach import Reach
+from mixlaw.surfaces.shared_curve import Rows
+from mixlaw.surfaces.surface_law import SurfaceLaw
+from mixlaw.surfaces.terms import SumOfTerms
+from mixlaw.wording import in_words
+
+HUBER = 2.0
+"""Delta of Huber's function in units of the noise: 95% of normal residuals are untouched."""
+
+FIRST_NOISE = 0.1
+"""Noise assumed while the starts compete, as a share of the losses' standard deviation."""
+
+TRIAL_STEPS = 25
+"""Steps each start is followed for before the best one is followed to the end."""
+
+PASSES = 3
+"""Fits to the end; each takes the noise, hence the weight of priors and outliers, from the residuals of the last."""
+
+EXTENSIONS = 5
+"""How often the last pass may go on; flat valleys of the joint law take hundreds of steps."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where n losses were measured.
+
+    Attributes:
+        proportions: (n, M).
+        log_params, log_tokens: (n,) logarithms of N and D over their units.
+    """
+
+    proportions: Array
+    log_params: Array
+    log_tokens: Array
+
+
+@dataclass(frozen=True)
+class ParametricSurface(Surface):
+    """A formula in mixture, params and tokens, with one vector of parameters a target.
+
+    Fitted by robust least squares with analytic derivatives from several deterministic starts, under priors that are
+    measured in units of the noise and so fade with data. What a run as a whole is off the formula (its offset) is kept:
+    it, not the scatter of checkpoints within a run, is the noise of a law of mixtures.
+
+    Attributes:
+        theta: (V, p) parameters, in the order each surface documents.
+        unit: the params and tokens that heights are given at.
+        proportions: (G, M) the mixtures that were run, each once.
+        offsets: (G, V) mean residual of each mixture, nats per token; NaN where not measured.
+        unsettled: targets whose fit had a step worth taking left when the last was allowed.
+        reach: the scales measured.
+        backtests: errors of predicting the largest scale from the smaller ones.
+    """
+
+    theta: Array
+    unit: tuple[float, float]
+    proportions: Array
+    offsets: Array
+    unsettled: tuple[str, ...]
+    reach: Reach
+    backtests: tuple[Backtest, ...]
+
+    uses_mixture: ClassVar[bool] = True
+
+    @classmethod
+    @abstractmethod
+    def curve(cls, places: Places) -> SumOfTerms:
+        """The formula at n places."""
+
+    @classmethod
+    @abstractmethod
+    def prior(cls, domains: int) -> tuple[Array, Array, Array, Array]:
+        """Precision (p, p), centre (p,), lower and upper bounds (p,) of one target's parameters."""
+
+    @classmethod
+    @abstractmethod
+    def starts(cls, places: Places, losses: Array) -> Array:
+        """Where the search begins for one target with losses (n,): (S, p)."""
+
+    @abstractmethod
+    def law_at(self, log_params: float, log_tokens: float) -> SurfaceLaw:
+        """The formula at one scale."""
+
+    @abstractmethod
+    def law_columns(self) -> list[int]:
+        """Columns of theta that the law at one scale has as its own parameters, in its order."""
+
+    @classmethod
+    def fit_formula(cls, table: RunTable, near: Self | None = None) -> Self:
+        """Fit, without backtests.
+
+        Args:
+            table: checked runs.
+            near: a fit to more of the runs, from which to begin instead of the starts.
+
+        Raises:
+            Refused: if a target has fewer losses than the formula has parameters that are left free by priors.
+        """
+        curves = training_curves(table)
+        rows = Rows.of(curves)
+        middle = (float(np.exp(np.log(rows.params).mean())), float(np.exp(np.log(rows.tokens).mean())))
+        unit = middle if near is None else near.unit
+        places = Places(curves.proportions[rows.mixture], np.log(rows.params / unit[0]), np.log(rows.tokens / unit[1]))
+        starts = []
+        for target, losses in zip(table.targets, rows.losses.T, strict=True):
+            known = np.isfinite(losses)
+            if known.sum() < 3:
+                raise Refused(
+                    f"{table.source}: target '{target}' is measured in {int(known.sum())} rows; the {cls.scale} "
+                    "surface needs at least 3: measure it in more, or leave it out"
+                )
+            part = Places(places.proportions[known], places.log_params[known], places.log_tokens[known])
+            starts.append(cls.starts(part, losses[known]))
+        curve = cls.curve(places)
+        first = np.stack(starts) if near is None else near.theta[:, None]
+        theta, settled = _robust_fit(curve, first, rows.losses, cls.prior(len(table.domains)))
+        unsettled = tuple(target for target, ended in zip(table.targets, settled, strict=True) if not ended)
+        offsets = _mean_by(rows.mixture, rows.losses - curve.values(theta).T, len(curves.proportions))
+        return cls(
+            table.domains, table.targets, theta, unit, curves.proportions, offsets, unsettled, Reach.of(table), ()
+        )
+
+    @classmethod
+    def fit(cls, table: RunTable, family: type[MixingLaw]) -> Self:
+        """Fit to a run table, and to its lower parts for backtests; the formula leaves no mixing law to choose."""
+        surface = cls.fit_formula(table)
+        return replace(surface, backtests=backtests(table, lambda part: cls.fit_formula(part, surface)))
+
+    def losses_at(self, params: float, tokens: float) -> Array:
+        """(G, V) losses of the surface's own mixtures at a scale, nats per token."""
+        return self._law(params, tokens).predict(self.proportions)
+
+    def at(self, params: float | None = None, tokens: float | None = None) -> FitAtScale:
+        """The law at one scale; None means the largest size, and the most tokens measured at it."""
+        params, tokens = self.reach.scale(params, tokens)
+        law = self._law(params, tokens)
+        error, said = scale_error(self.backtests, *self.reach.ratios(params, tokens), len(self.targets))
+        return FitAtScale(
+            self._fit_of(law),
+            self.proportions,
+            law.predict(self.proportions) + self.offsets,
+            np.arange(len(self.proportions)),
+            error,
+            (*self.reach.warnings(params, tokens), *said),
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of every target, and what the fit left over."""
+        return {
+            "theta": self.theta.tolist(),
+            "unit": list(self.unit),
+            "proportions": self.proportions.tolist(),
+            "offsets": lists(self.offsets),
+            "unsettled": list(self.unsettled),
+            "reach": self.reach.parameters(),
+            "backtests": [test.parameters() for test in self.backtests],
+        }
+
+    @classmethod
+    def from_parameters(cls, domains: tuple[str, ...], targets: tuple[str, ...], parameters: Mapping[str, Any]) -> Self:
+        """Rebuild from `parameters()`."""
+        return cls(
+            domains,
+            targets,
+            np.array(parameters["theta"]),
+            (parameters["unit"][0], parameters["unit"][1]),
+            np.array(parameters["proportions"]),
+            array_of(parameters["offsets"]),
+            tuple(parameters["unsettled"]),
+            Reach.from_parameters(parameters["reach"]),
+            tuple(Backtest.from_parameters(test) for test in parameters["backtests"]),
+        )
+
+    def _law(self, params: float, tokens: float) -> SurfaceLaw:
+        if len(self.reach.sizes) == 1 and not same_scale(np.array([params]), self.reach.sizes[0])[0]:
+            raise Refused(
+                f"the runs have one size, {in_words(self.reach.sizes[0])} params, so a loss at {in_words(params)} "
+                "params cannot be told; leave --params out, or add runs of at least one other size"
+            )
+        if self.reach.token_counts == 1 and not same_scale(np.array([tokens]), self.reach.most_tokens)[0]:
+            raise Refused(
+                f"every run has one checkpoint, at {in_words(self.reach.most_tokens)} tokens, so a loss at "
+                f"{in_words(tokens)} tokens cannot be told; leave --tokens out, or add the losses logged on the way"
+            )
+        return self.law_at(float(np.log(params / self.unit[0])), float(np.log(tokens / self.unit[1])))
+
+    def _fit_of(self, law: SurfaceLaw) -> MixingFit:
+        """The law with run-level noise: each mixture counts as one run, however many checkpoints it had."""
+        known = np.isfinite(self.offsets)
+        columns = self.law_columns()
+        decided = np.minimum(len(columns), known.sum(axis=0) / 2)
+        freedom = np.maximum(known.sum(axis=0) - decided, 1.0)
+        squares = np.where(known, self.offsets, 0.0) ** 2
+        noise = np.sqrt(np.maximum(squares.sum(axis=0) / freedom, 1e-12))
+        precision = self.prior(len(self.domains))[0][np.ix_(columns, columns)]
+        return MixingFit(
+            law=law,
+            noise=noise,
+            freedom=freedom,
+            weights=known.astype(float),
+            prior=noise[:, None, None] ** 2 * (precision + 1e-6 * np.eye(len(columns))),
+            objective=squares.sum(axis=0),
+            notes=dict.fromkeys(self.unsettled, ("not converged: a step worth taking was left",)),
+        )
+
+
+def _robust_fit(
+    curve: Curve, starts: Array, losses: Array, prior: tuple[Array, Array, Array, Array]
+) -> tuple[Array, Array]:
+    """Least squares from every start (V, S, p), then the best one under Huber's function and the priors.
+
+    The noise of each pass is the robust spread of the residuals of the pass before; the last pass goes on until no step
+    is worth taking.
+
+    Returns:
+        theta (V, p), and whether each target's fit ended (V,).
+    """
+    targets, count, size = starts.shape
+    measured = np.isfinite(losses.T)
+    filled = np.where(measured, losses.T, 0.0)
+    precision, centre, lower, upper = (np.repeat(array[None], targets, axis=0) for array in prior)
+    upper[:, 0] = np.nanmin(losses, axis=0)
+
+    def problem(noise: Array, huber: Array) -> Problem:
+        weighted = precision * noise[:, None, None] ** 2
+        return Problem(
+            filled,
+            measured.astype(float),
+            np.repeat(huber[:, None], filled.shape[1], axis=1),
+            weighted,
+            centre,
+            lower,
+            upper,
+        )
+
+    spread = np.nanstd(losses, axis=0)
+    trial = problem(FIRST_NOISE * spread, np.full(targets, np.inf)).take(np.repeat(np.arange(targets), count))
+    reached = minimise(curve, starts.reshape(-1, size), trial, iterations=TRIAL_STEPS)
+    best = np.argmin(reached.objective.reshape(targets, count), axis=1) + count * np.arange(targets)
+    theta, residuals = reached.theta[best], reached.residuals[best]
+    for _ in range(PASSES):
+        noise = np.maximum(_robust_spread(residuals, measured, size), 1e-9 * spread)
+        found = minimise(curve, theta, problem(noise, HUBER * noise))
+        theta, residuals = found.theta, found.residuals
+    for _ in range(EXTENSIONS):
+        if found.converged.all():
+            break
+        found = minimise(curve, found.theta, problem(noise, HUBER * noise))
+    return found.theta, found.converged.astype(float)
+
+
+def _robust_spread(residuals: Array, measured: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]", used: int) -> Array:
+    """(V,) standard deviation from the median size of the measured residuals, with `used` parameters spent."""
+    middle = np.array([np.median(np.abs(row[known])) for row, known in zip(residuals, measured, strict=True)])
+    count = measured.sum(axis=1)
+    spread: Array = 1.4826 * middle * np.sqrt(count / np.maximum(count - used, count / 3))
+    return spread
+
+
+def centred(count: int, deviation: float) -> Array:
+    """Precision (count, count) of parameters that lie within `deviation` of their own mean, wherever that is."""
+    precision: Array = (np.eye(count) - 1 / count) / deviation**2
+    return precision
+
+
+def _mean_by(group: "np.ndarray[tuple[int], np.dtype[np.int64]]", values: Array, groups: int) -> Array:
+    """Mean of the finite values (n, V) of each group: (groups, V), NaN for a group without any."""
+    finite = np.isfinite(values)
+    total, count = np.zeros((groups, values.shape[1])), np.zeros((groups, values.shape[1]))
+    np.add.at(total, group, np.where(finite, values, 0.0))
+    np.add.at(count, group, finite)
+    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
