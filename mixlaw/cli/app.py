@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from mixlaw import __version__
 from mixlaw.cli import (
     check,
     compare,
@@ -23,6 +22,7 @@ from mixlaw.cli import (
     sample,
 )
 from mixlaw.errors import Refused
+from mixlaw.version import __version__
 
 VERBS = (demo, corpus, sample, import_, merge, check, fit, predict, compare, optimize, pareto, critical, export, report)
 """In the order of the pipeline, as the help lists them."""

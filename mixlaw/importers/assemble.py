@@ -1,0 +1,169 @@
+"""From a log to a run table: names become columns, steps become tokens, losses become nats, mixtures are looked up."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mixlaw.errors import Refused, one_of
+from mixlaw.importers.base import STEP, Log, LoggedRun
+from mixlaw.importers.choices import Choices, choose_runs, roles_of
+from mixlaw.importers.units import in_nats
+from mixlaw.mixture import ROUNDING
+from mixlaw.runs import LOSS, MIX, RunTable, check_runs
+
+FIRST = ("run", "params", "tokens", "step", "seed", "lr", "group", "kind")
+TEXT = ("run", "seed", "group", "kind")
+MAY_DIFFER = ("step", "lr")
+"""What may differ between losses logged at the same number of tokens."""
+
+REMEDIES = {
+    "tokens": "pass --tokens-per-step (steps are logged), --tokens, or --map tokens=NAME",
+    "params": "pass --params, or --map params=NAME; they are non-embedding parameters",
+    MIX: "pass --runs mixtures.csv with a row for each run, --map 'mix.*=NAME*', or --run-pattern",
+}
+
+
+def assemble(log: Log, choices: Choices) -> RunTable:
+    """Make the run table, sorted by run and tokens, so that the same log always gives the same table.
+
+    Raises:
+        Refused: for what is missing, with ways to say it; for values that are no numbers; and as `check_runs` does.
+    """
+    columns = dict(roles_of(log, choices).columns)
+    runs, left_out = choose_runs(log, choices)
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        facts = _facts(run, columns, choices)
+        rows += [_row(run, point, facts, columns, choices) for point in run.points if _has_loss(point, columns)]
+    if not rows:
+        raise Refused(
+            f"{log.source}: {_no_loss(log, columns)}; say which names are losses, as in --map 'loss.*=eval/*'"
+        )
+    notes = [*log.notes, *left_out]
+    frame = pd.DataFrame(rows)
+    for step in (_trained, _merge, _zeros):
+        frame, said = step(frame)
+        notes += said
+    frame, said = in_nats(frame, choices.unit, choices.bytes_per_token)
+    table = check_runs(frame, source=log.source, renormalise=choices.renormalise)
+    return RunTable(
+        _whole(table.frame), table.domains, table.targets, table.source, notes=(*notes, *said, *table.notes)
+    )
+
+
+def _whole(frame: pd.DataFrame) -> pd.DataFrame:
+    """Counts as integers, where they all are."""
+    whole = [name for name in ("params", "tokens", "step") if name in frame and (frame[name] % 1 == 0).all()]
+    return frame.astype(dict.fromkeys(whole, "int64"))
+
+
+def _facts(run: LoggedRun, columns: Mapping[str, str], choices: Choices) -> dict[str, Any]:
+    """What holds for the whole run: what the user gave wins over its name, and its name over its settings."""
+    logged = {column: run.settings[name] for column, name in columns.items() if name in run.settings}
+    name = str(logged.pop("run", run.name))
+    said = choices.pattern.read(name) if choices.pattern is not None else {}
+    if choices.given:
+        said = {**said, **_given(name, choices.given)}
+    if any(column.startswith(MIX) for column in said):
+        logged = {column: value for column, value in logged.items() if not column.startswith(MIX)}
+    constant = {} if choices.params is None else {"params": choices.params}
+    return {"run": name, **constant, **logged, **said}
+
+
+def _given(run: str, given: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:
+    if run not in given:
+        try:
+            one_of(run, tuple(given), "run")
+        except Refused as error:
+            raise Refused(f"run '{run}' is logged but not in --runs: {error}; add it, or choose with --only") from None
+    return given[run]
+
+
+def _has_loss(point: Mapping[str, Any], columns: Mapping[str, str]) -> bool:
+    return any(column.startswith(LOSS) and name in point for column, name in columns.items())
+
+
+def _row(
+    run: LoggedRun, point: Mapping[str, Any], facts: Mapping[str, Any], columns: Mapping[str, str], choices: Choices
+) -> dict[str, Any]:
+    """A row of the run table; what is logged at a point wins over what holds for the run, but for mixtures given."""
+    given = any(column.startswith(MIX) for column in facts)
+    logged = {
+        column: point[name]
+        for column, name in columns.items()
+        if name in point and column != "run" and not (given and column.startswith(MIX))
+    }
+    row: dict[str, Any] = {**facts, **logged}
+    if STEP in point:
+        row.setdefault("step", point[STEP])
+    if "tokens" not in row and choices.tokens_per_step is not None and "step" in row:
+        row["tokens"] = _number(row["step"], "step", run) * choices.tokens_per_step
+    if "tokens" not in row and choices.tokens is not None:
+        row["tokens"] = choices.tokens
+    for column, remedy in REMEDIES.items():
+        if not any(name == column or (column == MIX and name.startswith(MIX)) for name in row):
+            what = "mixture" if column == MIX else column
+            raise Refused(f"run '{run.name}' has no {what}, and it is not guessed; {remedy}")
+    return {name: value if name in TEXT else _number(value, name, run) for name, value in row.items()}
+
+
+def _number(value: Any, column: str, run: LoggedRun) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise Refused(f"run '{run.name}': {column} is {value!r}, not a number; map another name to it") from None
+
+
+def _no_loss(log: Log, columns: Mapping[str, str]) -> str:
+    wanted = [name for column, name in columns.items() if column.startswith(LOSS)]
+    if wanted:
+        return f"the runs taken logged none of {', '.join(wanted)}"
+    return f"no name is a loss's; there are: {', '.join(log.names[:40])}"
+
+
+def _trained(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Without the losses from before the first step."""
+    before = frame["tokens"] == 0
+    if before.all():
+        raise Refused(
+            "all losses are from before training: they are logged at 0 tokens; say which tokens or steps count"
+        )
+    notes = [f"{int(before.sum())} points from before training (0 tokens) left out"] if before.any() else []
+    return frame[~before], notes
+
+
+def _merge(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """One row a run and token count: losses logged apart at the same point belong together.
+
+    Raises:
+        Refused: if they say different things.
+    """
+    frame = frame.sort_values(["run", "tokens"], kind="stable")
+    points = frame.groupby(["run", "tokens"], sort=False)
+    different = points.nunique().drop(columns=list(MAY_DIFFER), errors="ignore") > 1
+    if different.to_numpy().any():
+        place, column = np.argwhere(different.to_numpy())[0]
+        run, tokens = different.index[place]
+        raise Refused(
+            f"run '{run}' has several values of {different.columns[column]} at {tokens:g} tokens; keep one, or give "
+            "repeats of a run their own names"
+        )
+    merged: pd.DataFrame = points.first().reset_index()
+    names = [str(name) for name in merged.columns]
+    rest = sorted((name for name in names if name not in FIRST), key=lambda name: (not name.startswith(MIX), name))
+    return merged[[name for name in FIRST if name in names] + rest], []
+
+
+def _zeros(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """A domain that a run does not name has proportion 0, if those that it names make up its whole mixture."""
+    columns = [str(name) for name in frame.columns if str(name).startswith(MIX)]
+    proportions = frame[columns].astype(float)
+    whole = (proportions.sum(axis=1) - 1).abs() <= ROUNDING
+    blank = proportions.isna().mul(whole, axis=0)
+    if not blank.to_numpy().any():
+        return frame, []
+    runs = frame.loc[blank.any(axis=1), "run"].nunique()
+    note = f"{runs} runs do not name every domain, and what they name sums to 1: the others are 0"
+    return frame.assign(**{name: proportions[name].mask(blank[name], 0.0) for name in columns}), [note]

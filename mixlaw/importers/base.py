@@ -1,0 +1,118 @@
+"""What an importer is, and what it reads: runs with their settings and what they logged."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+STEP = "step"
+"""The name under which every importer gives the step of a point, where the log has one."""
+
+Point = Mapping[str, Any]
+"""What was logged at one step, by name; numbers, or text where the log holds text."""
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """One run of a log, under the log's own names.
+
+    Attributes:
+        name: unique in the log.
+        points: one a step where the log counts steps, in their order.
+        settings: what holds for the whole run (its configuration), by dotted name: `{"mix.code": 0.5}`.
+        unfinished: why the run counts as such ("crashed", "running"); empty if it ended well or the log cannot tell.
+    """
+
+    name: str
+    points: tuple[Point, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    unfinished: str = ""
+
+
+@dataclass(frozen=True)
+class Log:
+    """Everything an importer found.
+
+    Attributes:
+        source: for messages.
+        runs: in a fixed order.
+        rules: how the format itself names things, as `--map` would say it.
+        notes: what the reader left out or mended.
+    """
+
+    source: str
+    runs: tuple[LoggedRun, ...]
+    rules: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name that some run has among its settings or points, sorted."""
+        found = {name for run in self.runs for name in run.settings}
+        found |= {name for run in self.runs for point in run.points for name in point}
+        return tuple(sorted(found))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the user said about reading, for the importers that need it.
+
+    Attributes:
+        run_column: the column that names the run, in tables.
+        long: (column of names, column of values) of a long table; none for a wide one.
+    """
+
+    run_column: str = "run"
+    long: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Importer:
+    """One source of logs.
+
+    Attributes:
+        name: what `--from` takes.
+        description: what it reads.
+        recognises: whether a path is such a source; signatures only, never a guess.
+        read: all runs of the sources.
+    """
+
+    name: str
+    description: str
+    recognises: Callable[[Path], bool]
+    read: Callable[[tuple[str, ...], Reading], Log]
+
+
+def merge_steps(points: Iterable[Point]) -> tuple[tuple[Point, ...], int]:
+    """One point a step, in the order of steps; a value logged again at the same step replaces the earlier one.
+
+    A restarted run logs some steps twice, and its own tools show the later values.
+
+    Returns:
+        The points, and how many values were replaced by different ones.
+    """
+    merged: dict[float, dict[str, Any]] = {}
+    replaced = 0
+    for point in points:
+        held = merged.setdefault(point[STEP], {})
+        replaced += sum(name in held and held[name] != value for name, value in point.items())
+        held.update(point)
+    return tuple(merged[step] for step in sorted(merged)), replaced
+
+
+def flatten(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted names; anything that is neither text nor a number is dropped."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{above}{name}.")
+        elif isinstance(value, str | int | float) and not isinstance(value, bool):
+            flat[f"{above}{name}"] = value
+    return flat
+
+
+def unique_names(names: Iterable[tuple[str, str]]) -> list[str]:
+    """Names of runs from (name, identifier): those that several runs share get the start of their identifier."""
+    pairs = list(names)
+    shown = [name for name, _ in pairs]
+    return [name if shown.count(name) == 1 else f"{name}-{identifier[:8]}" for name, identifier in pairs]

@@ -1,0 +1,78 @@
+"""What the user says about a log, and what that makes of its names and runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from mixlaw.errors import Refused
+from mixlaw.importers.base import Log, LoggedRun
+from mixlaw.importers.columns import Rule, parse_rule, resolve
+from mixlaw.importers.names import NamePattern
+from mixlaw.importers.units import LossUnit
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the user said about a log; nothing of it is ever guessed.
+
+    Attributes:
+        rules: which logged name becomes which column.
+        given: columns by run that do not stand in the log: mixtures, and params, tokens or seed if wanted.
+        pattern: how a run's name says its mixture, params or seed.
+        params: of every run that has none.
+        tokens: of every row that has none, for logs of one checkpoint a run.
+        tokens_per_step: of every run that counts no tokens.
+        unit: of the losses.
+        bytes_per_token: of the validation text, by target or for all; only bits per byte need it.
+        only: shell patterns of the runs to take; all if empty.
+        unfinished: take crashed and running runs too.
+        renormalise: divide proportions by their sum, whatever it is.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    given: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    pattern: NamePattern | None = None
+    params: float | None = None
+    tokens: float | None = None
+    tokens_per_step: float | None = None
+    unit: LossUnit = LossUnit.NATS
+    bytes_per_token: float | Mapping[str, float] = 1.0
+    only: tuple[str, ...] = ()
+    unfinished: bool = False
+    renormalise: bool = False
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What a log's names will be: the logged name of each column, and names that become nothing."""
+
+    columns: Mapping[str, str]
+    unused: tuple[str, ...]
+
+
+def roles_of(log: Log, choices: Choices) -> Roles:
+    """Resolve names without reading a value: what `--show` shows."""
+    assumed = tuple(parse_rule(rule) for rule in log.rules)
+    columns = resolve(choices.rules, assumed, log.names, log.source)
+    return Roles(columns, tuple(name for name in log.names if name not in columns.values()))
+
+
+def choose_runs(log: Log, choices: Choices) -> tuple[tuple[LoggedRun, ...], tuple[str, ...]]:
+    """The runs to take, and a note that names those that are unfinished and left out.
+
+    Raises:
+        Refused: if none is left.
+    """
+    wanted = [run for run in log.runs if not choices.only or any(fnmatchcase(run.name, only) for only in choices.only)]
+    if not wanted:
+        raise Refused(f"no run is called like {', '.join(choices.only)}; there are: {_listed(log.runs)}")
+    taken = tuple(run for run in wanted if choices.unfinished or not run.unfinished)
+    left = [run for run in wanted if run not in taken]
+    if not taken:
+        raise Refused(f"all runs are unfinished: {_listed(left)}; pass --unfinished to take them as they are")
+    return taken, (f"left out as unfinished (--unfinished takes them): {_listed(left)}",) if left else ()
+
+
+def _listed(runs: Sequence[LoggedRun]) -> str:
+    shown = [f"{run.name} ({run.unfinished})" if run.unfinished else run.name for run in runs[:12]]
+    return ", ".join(shown) + (f" and {len(runs) - 12} more" if len(runs) > 12 else "")

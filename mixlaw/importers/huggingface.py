@@ -1,0 +1,68 @@
+"""Hugging Face Trainer: `trainer_state.json` of a run's last checkpoint."""
+
+from pathlib import Path
+from typing import Any
+
+from mixlaw.errors import Refused
+from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Reading, merge_steps
+from mixlaw.importers.logged_json import read_logged_json
+
+STATE = "trainer_state.json"
+RULES = ("loss.*=eval_*_loss", "lr=learning_rate", "tokens=num_input_tokens_seen")
+"""With several evaluation sets the Trainer logs `eval_<name>_loss`, a mean cross-entropy in nats per token."""
+
+
+def read(sources: tuple[str, ...], reading: Reading) -> Log:
+    """Each run is a folder whose checkpoints, or which itself, hold a state; the state of most steps is read.
+
+    Losses of evaluation sets become targets by themselves. The Trainer knows no mixture, so `--runs` must say it, and
+    it counts tokens only with `include_num_input_tokens_seen`.
+    """
+    states: dict[Path, Path] = {}
+    steps: dict[Path, int] = {}
+    for file in sorted({file for source in sources for file in _files(Path(source))}):
+        folder = file.parent.parent if file.parent.name.startswith("checkpoint-") else file.parent
+        reached = int(_content(file)["global_step"])
+        if reached >= steps.get(folder, -1):
+            states[folder], steps[folder] = file, reached
+    roots = [Path(source) for source in sources]
+    runs, notes = [], []
+    for folder, file in sorted(states.items()):
+        content = _content(file)
+        points, replaced = merge_steps(_point(entry) for entry in content["log_history"] if STEP in entry)
+        name = _name(folder, roots)
+        if replaced:
+            notes.append(f"{name}: {replaced} values were logged again at their step; the later ones are kept")
+        planned = content.get("max_steps") or 0
+        unfinished = f"stopped at step {steps[folder]} of {planned}" if steps[folder] < planned else ""
+        runs.append(LoggedRun(name, points, {}, unfinished))
+    return Log(", ".join(sources), tuple(runs), RULES, tuple(notes))
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(path.rglob(STATE))
+
+
+def _name(folder: Path, roots: list[Path]) -> str:
+    root = next((root for root in roots if root != folder and root in folder.parents), None)
+    return folder.relative_to(root).as_posix() if root else folder.resolve().name
+
+
+def _content(file: Path) -> dict[str, Any]:
+    content = read_logged_json(file)
+    if not (isinstance(content, dict) and isinstance(content.get("log_history"), list) and "global_step" in content):
+        raise Refused(f"{file} is no state of a Hugging Face Trainer: it has no log_history and global_step")
+    return content
+
+
+def _point(entry: dict[str, Any]) -> dict[str, Any]:
+    """A row of the history; the Trainer writes 0 tokens seen when it does not count them."""
+    return {name: value for name, value in entry.items() if not (name == "num_input_tokens_seen" and not value)}
+
+
+IMPORTER = Importer(
+    name="huggingface",
+    description="Hugging Face Trainer (folders with trainer_state.json)",
+    recognises=lambda path: bool(_files(path)) if path.is_dir() else path.name == STATE,
+    read=read,
+)

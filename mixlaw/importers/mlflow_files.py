@@ -1,0 +1,71 @@
+"""MLflow's old file store: `mlruns/<experiment>/<run>/{meta.yaml,params,metrics}`."""
+
+from pathlib import Path
+from typing import Any
+
+from mixlaw.errors import Refused
+from mixlaw.files import read_text
+from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Reading, merge_steps, unique_names
+from mixlaw.importers.logged_json import as_settings
+
+UNFINISHED = {"1": "running", "2": "not started", "4": "failed", "5": "killed"}
+
+
+def read(sources: tuple[str, ...], reading: Reading) -> Log:
+    """All runs that have not been deleted."""
+    folders = sorted({folder for source in sources for folder in _folders(Path(source))})
+    found: list[LoggedRun] = []
+    identifiers: list[str] = []
+    notes: list[str] = []
+    for folder in folders:
+        facts = _facts(folder / "meta.yaml")
+        if facts.get("lifecycle_stage", "active") != "active":
+            continue
+        params = {_key(folder / "params", file): read_text(file) for file in _below(folder / "params")}
+        points = [point for file in _below(folder / "metrics") for point in _points(folder / "metrics", file)]
+        merged, replaced = merge_steps(points)
+        name = facts.get("run_name") or folder.name
+        if replaced:
+            notes.append(f"{name}: {replaced} values were logged again at their step; the later ones are kept")
+        found.append(LoggedRun(name, merged, as_settings(params), UNFINISHED.get(facts.get("status", ""), "")))
+        identifiers.append(folder.name)
+    names = unique_names((run.name, identifier) for run, identifier in zip(found, identifiers, strict=True))
+    runs = (LoggedRun(name, run.points, run.settings, run.unfinished) for name, run in zip(names, found, strict=True))
+    return Log(", ".join(sources), tuple(runs), notes=tuple(notes))
+
+
+def _folders(path: Path) -> list[Path]:
+    return [meta.parent for meta in sorted(path.rglob("meta.yaml")) if (meta.parent / "metrics").is_dir()]
+
+
+def _below(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file())
+
+
+def _key(folder: Path, file: Path) -> str:
+    return file.relative_to(folder).as_posix()
+
+
+def _facts(meta: Path) -> dict[str, str]:
+    """The flat `name: value` lines of a run's meta.yaml."""
+    pairs = (line.partition(": ") for line in read_text(meta).splitlines())
+    return {name: value.strip().strip("'\"") for name, found, value in pairs if found}
+
+
+def _points(folder: Path, file: Path) -> list[dict[str, Any]]:
+    points = []
+    for number, line in enumerate(read_text(file).splitlines(), start=1):
+        try:
+            _, value, step = line.split()[:3]
+            points.append({STEP: int(step), _key(folder, file): float(value)})
+        except ValueError:
+            raise Refused(f"{file}: line {number} is '{line}', not 'time value step'; correct or delete it") from None
+    return points
+
+
+IMPORTER = Importer(
+    name="mlflow-files",
+    description="MLflow's old file store (a folder mlruns)",
+    recognises=lambda path: path.is_dir() and bool(_folders(path)),
+    read=read,
+)

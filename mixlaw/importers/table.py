@@ -1,0 +1,113 @@
+"""Tables of one's own: csv, jsonl or parquet, wide (one column a metric) or long (one row a metric)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mixlaw.errors import Refused, one_of
+from mixlaw.files import read_text
+from mixlaw.importers.base import Importer, Log, LoggedRun, Reading
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+
+
+def read_frame(path: Path) -> pd.DataFrame:
+    """Read a table as it stands; blank cells stay blank.
+
+    Raises:
+        Refused: naming the file and what is wrong with it.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise Refused(f"{path} is no table: a table is {', '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise Refused(f"{path} does not exist; check the path")
+    if path.suffix.lower() == ".jsonl":
+        return pd.DataFrame([_row(path, number, line) for number, line in _lines(path)])
+    try:
+        if path.suffix.lower() == ".parquet":
+            return pd.read_parquet(path)
+        separator = "\t" if path.suffix.lower() == ".tsv" else ","
+        return pd.read_csv(
+            path,
+            sep=separator,
+            float_precision="round_trip",
+            encoding="utf-8-sig",
+            low_memory=False,
+            dtype={"run": str},
+        )
+    except ImportError:
+        raise Refused(f"{path}: parquet needs pyarrow; install mixlaw[parquet], or use csv") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError, OSError) as error:
+        raise Refused(f"{path} cannot be read as a table: {error}") from None
+
+
+def read(sources: tuple[str, ...], reading: Reading) -> Log:
+    """Rows of all tables, by run; a long table is turned wide first."""
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for source in sources:
+        frame = read_frame(Path(source))
+        if not len(frame):
+            raise Refused(f"{source} has no rows")
+        if reading.run_column not in frame:
+            raise Refused(
+                f"{source} has no column '{reading.run_column}' (found: {', '.join(map(str, frame.columns[:12]))}); "
+                "say which column names the run: --map run=COLUMN"
+            )
+        if reading.long:
+            frame = widen(frame, reading.long, source)
+        for row in frame.to_dict("records"):
+            filled = {str(name): value for name, value in row.items() if not _blank(value)}
+            if reading.run_column not in filled:
+                raise Refused(f"{source}: a row has no {reading.run_column}; name the run in every row")
+            runs.setdefault(_name(filled[reading.run_column]), []).append(filled)
+    return Log(", ".join(sources), tuple(LoggedRun(name, tuple(points)) for name, points in runs.items()))
+
+
+def widen(frame: pd.DataFrame, long: tuple[str, str], source: str) -> pd.DataFrame:
+    """One row for each combination of all other columns, one column for each name in the column of names.
+
+    Raises:
+        Refused: for a column that is not there, or a name with two different values in one such row.
+    """
+    names, values = (one_of(column, [str(each) for each in frame.columns], "column") for column in long)
+    index = [column for column in frame.columns if column not in (names, values)]
+    frame = frame.drop_duplicates()
+    twice = frame.duplicated([*index, names])
+    if twice.any():
+        row = frame[twice].iloc[0]
+        where = ", ".join(f"{column} {row[column]}" for column in index)
+        raise Refused(f"{source}: '{row[names]}' has two values at {where}; keep one")
+    wide = frame.set_index([*index, names])[values].unstack(names)
+    return wide.reset_index().rename(columns=str)
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    return [(number, line) for number, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
+
+
+def _row(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"{path}: line {number} is not JSON ({error}); correct or delete it") from None
+    if not isinstance(row, dict):
+        raise Refused(f"{path}: line {number} is not an object; write one {{column: value}} a line")
+    return row
+
+
+def _blank(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and value != value)
+
+
+def _name(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+IMPORTER = Importer(
+    name="table",
+    description="a table of one's own (.csv, .tsv, .jsonl, .parquet), wide or long",
+    recognises=lambda path: path.is_file() and path.suffix.lower() in SUFFIXES,
+    read=read,
+)

@@ -1,0 +1,145 @@
+"""TensorBoard event files, without the tensorboard package and without its subsampling of curves.
+
+An event file is a series of records (length, checksum of the length, data, checksum of the data: the framing of
+TFRecord), each a message `tensorflow.Event`. Scalars stand in it as 32-bit numbers, or since TensorFlow 2 as tensors of
+one number. Field numbers are those of tensorboard 2.21.
+"""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Point, Reading, flatten, merge_steps
+from mixlaw.importers.wire import Damaged, fields, last, number, signed, submessages, text
+
+FLOAT, DOUBLE = 1, 2
+HPARAMS = "_hparams_/session_start_info"
+POLYNOMIAL = 0x82F63B78
+
+
+def records(content: bytes) -> Iterator[bytes]:
+    """The records of an event file.
+
+    Raises:
+        Damaged: where the file ends within a record or a length is corrupted, after the records before.
+    """
+    place = 0
+    while place < len(content):
+        head = content[place : place + 12]
+        if len(head) < 12:
+            raise Damaged(f"the file ends within a record at byte {place}")
+        size, checksum = struct.unpack("<QI", head)
+        if masked_crc32c(head[:8]) != checksum:
+            raise Damaged(f"the record at byte {place} is damaged")
+        if place + 12 + size + 4 > len(content):
+            raise Damaged(f"the file ends within a record at byte {place}")
+        yield content[place + 12 : place + 12 + size]
+        place += 12 + size + 4
+
+
+def masked_crc32c(content: bytes) -> int:
+    """The checksum of TFRecord: CRC-32C (Castagnoli), rotated right by 15 bits, plus a constant."""
+    crc = 0xFFFFFFFF
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (POLYNOMIAL if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def read_file(path: Path) -> tuple[list[Point], dict[str, Any], list[str]]:
+    """Scalars by step, hyperparameters, and notes on what could not be read."""
+    points: list[Point] = []
+    settings: dict[str, Any] = {}
+    notes: list[str] = []
+    try:
+        for event in records(path.read_bytes()):
+            step = last(event, 2)
+            for summary in submessages(event, 5):
+                for value in submessages(summary, 1):
+                    tag, scalar = text(last(value, 1)), _scalar(value)
+                    if tag == HPARAMS:
+                        settings |= _hyperparameters(value)
+                    elif scalar is not None:
+                        points.append({STEP: signed(step) if isinstance(step, int) else 0, tag: scalar})
+    except Damaged as error:
+        notes.append(f"{path.name}: {error}; what comes before is kept")
+    return points, settings, notes
+
+
+def read(sources: tuple[str, ...], reading: Reading) -> Log:
+    """Every folder with event files is a run, called by its path; a folder of `add_hparams` speaks of the one above."""
+    runs: dict[Path, LoggedRun] = {}
+    notes: list[str] = []
+    for source in sources:
+        root = Path(source)
+        folders = sorted({file.parent for file in _files(root)})
+        for folder in folders:
+            points: list[Point] = []
+            settings: dict[str, Any] = {}
+            for file in sorted(folder.glob("*tfevents*")):
+                logged, hyperparameters, said = read_file(file)
+                points, settings, notes = [*points, *logged], settings | hyperparameters, notes + said
+            if settings and folder.parent in runs:
+                above = runs[folder.parent]
+                runs[folder.parent] = LoggedRun(above.name, above.points, {**above.settings, **settings})
+                continue
+            merged, replaced = merge_steps(points)
+            name = folder.name if folder == root or root.is_file() else str(folder.relative_to(root))
+            if replaced:
+                notes.append(f"{name}: {replaced} values were logged again at their step; the later ones are kept")
+            runs[folder] = LoggedRun(name, merged, settings)
+    return Log(", ".join(sources), tuple(runs.values()), notes=tuple(notes))
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(path.rglob("*tfevents*"))
+
+
+def _scalar(value: bytes) -> float | None:
+    for kind, found in fields(value):
+        if kind == 2 and isinstance(found, bytes):
+            return number(found)
+        if kind == 8 and isinstance(found, bytes):
+            return _tensor(found)
+    return None
+
+
+def _tensor(tensor: bytes) -> float | None:
+    """The number in a tensor of one 32-bit or 64-bit number; none for any other tensor."""
+    dtype = last(tensor, 1)
+    size, kind = {FLOAT: (4, 5), DOUBLE: (8, 6)}.get(dtype if isinstance(dtype, int) else 0, (0, 0))
+    held = b"".join([*submessages(tensor, 4), *submessages(tensor, kind)]) if size else b""
+    return number(held) if size and len(held) == size else None
+
+
+def _hyperparameters(value: bytes) -> dict[str, Any]:
+    """`HParamsPluginData.session_start_info.hparams`, a map from names to `google.protobuf.Value`."""
+    found: dict[str, Any] = {}
+    for metadata in submessages(value, 9):
+        for plugin in submessages(metadata, 1):
+            for content in submessages(plugin, 2):
+                for start in submessages(content, 3):
+                    for entry in submessages(start, 1):
+                        found |= _entry(entry)
+    return flatten(found)
+
+
+def _entry(entry: bytes) -> dict[str, Any]:
+    held = next(submessages(entry, 2), b"")
+    for kind, value in fields(held):
+        if kind == 2 and isinstance(value, bytes):
+            return {text(last(entry, 1)): number(value)}
+        if kind == 3:
+            return {text(last(entry, 1)): text(value)}
+    return {}
+
+
+IMPORTER = Importer(
+    name="tensorboard",
+    description="TensorBoard event files (folders with *tfevents*)",
+    recognises=lambda path: bool(_files(path)) if path.is_dir() else "tfevents" in path.name,
+    read=read,
+)
