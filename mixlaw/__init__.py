@@ -1,3 +1,51 @@
-"""Find the data mixture to pretrain a language model on."""
+"""Find the data mixture to pretrain a language model on.
 
-__version__ = "0.1.0"
+The nouns and verbs of the command line, in Python: `read_runs`, `fit`, `Law.predict`, `optimize`, `export`. Training
+is in `mixlaw.conduct` and needs the extra `mixlaw[train]`.
+"""
+
+from mixlaw.compare import compare
+from mixlaw.errors import Refused
+from mixlaw.export import export
+from mixlaw.fit import fit
+from mixlaw.law import Law
+from mixlaw.law_file import read_law, write_law
+from mixlaw.limits import Limits
+from mixlaw.mixture import Mixture, read_mixture, read_mixtures, write_mixtures
+from mixlaw.optimize.find import optimize
+from mixlaw.optimize.optimum import Optimum, read_optimum, write_optimum
+from mixlaw.plan import Plan, read_plan
+from mixlaw.runs import RunTable, check_runs, read_runs, write_runs
+from mixlaw.study import Study, open_study
+from mixlaw.survey import Survey, survey
+from mixlaw.version import __version__
+
+__all__ = [
+    "Law",
+    "Limits",
+    "Mixture",
+    "Optimum",
+    "Plan",
+    "Refused",
+    "RunTable",
+    "Study",
+    "Survey",
+    "__version__",
+    "check_runs",
+    "compare",
+    "export",
+    "fit",
+    "open_study",
+    "optimize",
+    "read_law",
+    "read_mixture",
+    "read_mixtures",
+    "read_optimum",
+    "read_plan",
+    "read_runs",
+    "survey",
+    "write_law",
+    "write_mixtures",
+    "write_optimum",
+    "write_runs",
+]

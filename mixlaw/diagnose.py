@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import fdtri, stdtrit
-from scipy.stats import rankdata
 
 from mixlaw.choose import Candidate
+from mixlaw.choose_scale import ScaleCandidate
 from mixlaw.design.spread import spread
 from mixlaw.mixture import Array
 from mixlaw.surfaces.base import FitAtScale
@@ -20,8 +21,9 @@ INTERVAL = 0.9
 ALARM = 1.5
 """Intervals that cross-validation would have this many times wider are called too narrow."""
 
-DOWNWEIGHTED = 0.5
-"""Robust weight below which a run counts as set aside."""
+DOWNWEIGHTED, OUTLYING = 0.5, 6.0
+"""Robust weight below which a run was set aside, and how many times the spread of most residuals its own is if the law
+weighs every run alike."""
 
 DECISIVE = 0.9
 """Leverage above which a run decides its own prediction."""
@@ -75,6 +77,7 @@ class Diagnostics:
         folds: of the cross-validation.
         targets: target by target.
         candidates: what `--law auto` compared; empty when the law was named.
+        scales: what `--scale auto` compared; empty when the scale was named, or there is one.
         notes: on the fit as a whole, in words.
     """
 
@@ -85,6 +88,7 @@ class Diagnostics:
     folds: int
     targets: tuple[TargetDiagnostics, ...]
     candidates: tuple[Candidate, ...]
+    scales: tuple[ScaleCandidate, ...]
     notes: tuple[str, ...]
 
 
@@ -96,6 +100,7 @@ def diagnose(
     *,
     folds: int,
     candidates: Sequence[Candidate] = (),
+    scales: Sequence[ScaleCandidate] = (),
     notes: Sequence[str] = (),
 ) -> Diagnostics:
     """Examine a fit at one scale.
@@ -106,7 +111,7 @@ def diagnose(
         held_out: (n, V) predictions of each run without its mixture; None where no fold could be fitted.
         runs: (n,) names of the runs.
         folds: of that cross-validation.
-        candidates: laws that were compared.
+        candidates, scales: laws and surfaces that were compared.
         notes: what choosing law and scale had to say.
     """
     law = at.fit.law
@@ -133,6 +138,7 @@ def diagnose(
         folds=folds,
         targets=tuple(_target(number, at, uncertainty, held_out, runs, leverage) for number in range(len(law.targets))),
         candidates=tuple(candidates),
+        scales=tuple(scales),
         notes=tuple(said),
     )
 
@@ -196,13 +202,7 @@ def _target(
                 f"intervals too narrow: errors on held-out mixtures ask for {stretch:.2g} times the width; "
                 "the law does not fit these runs well"
             )
-    down = [
-        f"{runs[n]} ({at.fit.weights[n, number]:.2f})"
-        for n in np.argsort(at.fit.weights[:, number], kind="stable").tolist()
-        if known[n] and at.fit.weights[n, number] < DOWNWEIGHTED
-    ]
-    if down:
-        notes.append(f"set aside as outliers (weight): {_listed(down)}")
+    notes += _far(losses - at.fit.law.predict(at.proportions)[:, number], at.fit.weights[:, number], runs)
     repeats, repeats_freedom = _repeats(losses, known, at.groups)
     noise, freedom = float(uncertainty.noise[number]), float(uncertainty.freedom[number])
     if repeats_freedom:
@@ -237,8 +237,21 @@ def conformal_stretch(
     return float(np.quantile(ratios, interval))
 
 
+def _far(residuals: Array, weights: Array, runs: Sequence[str]) -> list[str]:
+    """Runs that a robust fit set aside, or that should have been: diverged, mislabelled, or not what the law can say."""
+    sizes = np.abs(residuals)
+    # 1.4826 times the median of absolute residuals is the standard deviation of normal ones, whatever a few of them are.
+    limit = OUTLYING * 1.4826 * float(np.nanmedian(sizes))
+    far = [
+        f"{runs[n]} ({residuals[n]:+.2g})"
+        for n in np.argsort(-sizes, kind="stable").tolist()
+        if weights[n] > 0 and (weights[n] < DOWNWEIGHTED or sizes[n] > limit)
+    ]
+    return [f"far from the law, in nats: {_listed(far)}; look at the logs"] if far else []
+
+
 def _rank_correlation(first: Array, second: Array) -> float | None:
-    ranks = rankdata(first), rankdata(second)
+    ranks = pd.Series(first).rank().to_numpy(), pd.Series(second).rank().to_numpy()
     if min(np.ptp(ranks[0]), np.ptp(ranks[1])) == 0:
         return None
     return float(np.corrcoef(*ranks)[0, 1])

@@ -9,12 +9,12 @@ import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from mixlaw import __version__
 from mixlaw.diagnose import Diagnostics
 from mixlaw.errors import Refused, one_of
 from mixlaw.files import read_json, write_json
 from mixlaw.law import Evidence, Law
 from mixlaw.surfaces import SURFACES
+from mixlaw.version import __version__
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from mixlaw.errors import Refused
 from mixlaw.runs import RunTable
@@ -120,7 +120,7 @@ def verdicts(found: Sequence[Outcome], chosen: str = "optimum") -> list[str]:
             )
             continue
         spread = noise * np.sqrt(1 / len(best.measured) + 1 / len(other.measured))
-        margin = float(student.ppf(0.5 + CONFIDENCE / 2, freedom)) * spread
+        margin = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * spread
         better = "is better than" if gain > 0 else "is WORSE than"
         claim = better if abs(gain) > margin else "cannot be told from"
         said.append(

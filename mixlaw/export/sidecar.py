@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mixlaw import __version__
 from mixlaw.export.base import MEANING, Exporter
 from mixlaw.export.prepare import Prepared
 from mixlaw.files import read_json, sha256
 from mixlaw.mixture import Mixture
+from mixlaw.version import __version__
 
 NAME = "mixlaw-mixture.json"
 KEPT = ("params", "tokens", "loss", "low", "high", "gap", "certified", "law", "runs", "law_sha256", "runs_sha256")

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mixlaw import __version__
 from mixlaw.law import Law
 from mixlaw.mixture import Array
 from mixlaw.optimize.optimum import Optimum
@@ -24,6 +23,7 @@ from mixlaw.report.page import Drawing, Section, Table, render
 from mixlaw.report.style import styled
 from mixlaw.runs import RunTable
 from mixlaw.study import Study
+from mixlaw.version import __version__
 from mixlaw.weights import weights_of
 from mixlaw.wording import counted, in_words
 
