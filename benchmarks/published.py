@@ -9,6 +9,7 @@ arXiv 2403.16952) and Hoffmann et al.'s as read off their figure (Besiroglu et a
 import time
 
 import numpy as np
+import pandas as pd
 from reference import markdown, reference_folder, write_results
 
 from mixlaw.design.double_diminishing import DoubleDiminishing
@@ -19,6 +20,7 @@ from mixlaw.limits import Limits
 from mixlaw.mixture import Array
 from mixlaw.runs import RunTable, read_runs
 from mixlaw.surfaces import SURFACES
+from mixlaw.surfaces.chinchilla import fit_published
 from mixlaw.surfaces.curves import Index
 from mixlaw.uncertainty import uncertainty_of
 from mixlaw.weights import read_numbers, weights_of
@@ -33,6 +35,9 @@ CAPS = (1, 1, 0.5857, 0.2588, 0.2254, 0.1779, 0.1727)
 """Largest proportion of each RedPajama domain in 100B tokens, as the source gives them."""
 
 AUTHORS = {"default": 2.6502, "optimised": 2.5682}
+
+OUTLIERS = 5
+PUBLISHED_CHINCHILLA = (477.8, 2143.4, 1.8172, 0.34731, 0.36717, 0.00101827)
 
 SPLITS, HELD_OUT_MIXTURES = 20, 8
 
@@ -103,6 +108,32 @@ def laws_on_three_domains() -> str:
     )
 
 
+def chinchilla() -> str:
+    """Hoffmann et al.'s law on the points of their figure, against the published replication."""
+    frame = pd.read_csv(reference_folder() / "chinchilla.csv")
+    kept = frame.sort_values("loss").iloc[:-OUTLIERS]
+    params = kept["params"].to_numpy(float)
+    start = time.process_time()
+    fit = fit_published(params, kept["flop"].to_numpy(float) / (6 * params), kept["loss"].to_numpy(float))
+    seconds = time.process_time() - start
+    found = [fit.size_height, fit.token_height, fit.irreducible, fit.size_exponent, fit.token_exponent, fit.objective]
+    return "\n".join(
+        [
+            "## Chinchilla, E + A / N^alpha + B / D^beta",
+            "",
+            f"{len(kept)} points, the {OUTLIERS} highest losses left out; {seconds:.2f} s of CPU time.",
+            "",
+            markdown(
+                ["", "A", "B", "E", "alpha", "beta", "Huber(1e-3) sum of log residuals"],
+                [
+                    ["published", *(f"{value:.6g}" for value in PUBLISHED_CHINCHILLA)],
+                    ["here", *(f"{value:.6g}" for value in found[:-1]), f"{found[-1]:.10f}"],
+                ],
+            ),
+        ]
+    )
+
+
 def _last_row(table: RunTable, run: str) -> RunTable:
     return table.where(table.runs == run).last()
 
@@ -136,13 +167,14 @@ def _at_1b(
 def _held_out_error(law: type[MixingLaw], table: RunTable, order: Index) -> Array:
     test, train = order[:HELD_OUT_MIXTURES], order[HELD_OUT_MIXTURES:]
     fitted = law.fit(table.domains, table.targets, table.proportions[train], table.losses[train])
-    return np.abs(fitted.law.predict(table.proportions[test]) - table.losses[test]).mean(axis=0)
+    errors: Array = np.abs(fitted.law.predict(table.proportions[test]) - table.losses[test]).mean(axis=0)
+    return errors
 
 
 def main() -> None:
     """Print and write the tables."""
     sections = ["# Published predictions, made again"]
-    for section in (nested_at_1b, laws_on_three_domains):
+    for section in (nested_at_1b, laws_on_three_domains, chinchilla):
         sections.append(section())
         print(sections[-1], end="\n\n", flush=True)
     write_results("published.md", sections)

@@ -140,11 +140,7 @@ def scale_error(
     horizon = float(np.log(params_ratio) + np.log(tokens_ratio))
     if horizon <= 2 * SAME_SCALE:
         return np.zeros(targets), ()
-    asked = " and ".join(
-        f"{ratio:.3g} times the {what}"
-        for ratio, what in ((params_ratio, "params"), (tokens_ratio, "tokens"))
-        if ratio > 1 + SAME_SCALE
-    )
+    asked = _said(params_ratio, tokens_ratio)
     if not tests:
         return np.zeros(targets), (
             f"no backtest is possible at {asked}: the runs cannot be cut below their largest scale; the interval "
@@ -161,10 +157,16 @@ def scale_error(
 
     nearest = min(tests, key=lambda test: (shortfall(test), -test.horizon))
     warning = (
-        f"no backtest reaches {asked}; the nearest the runs admit ({nearest.params_ratio:.3g} times the params, "
-        f"{nearest.tokens_ratio:.3g} times the tokens) is stretched to it"
+        f"no backtest reaches {asked}; the nearest that the runs admit, "
+        f"{_said(nearest.params_ratio, nearest.tokens_ratio)}, is stretched to it"
     )
     return nearest.shared_error() * max(1.0, horizon / nearest.horizon), (warning,)
+
+
+def _said(params_ratio: float, tokens_ratio: float) -> str:
+    """The ratios above 1, in words."""
+    named = ((params_ratio, "params"), (tokens_ratio, "tokens"))
+    return " and ".join(f"{ratio:.3g} times the {what}" for ratio, what in named if ratio > 1 + SAME_SCALE)
 
 
 def _last_points(curves: TrainingCurves) -> tuple[float, float, Array, Array] | None:
