@@ -238,9 +238,9 @@ def conformal_stretch(
 
 
 def _far(residuals: Array, weights: Array, runs: Sequence[str]) -> list[str]:
-    """Runs that a robust fit set aside, or that should have been: diverged, mislabelled, or not what the law can say."""
+    """Runs that a robust fit set aside, or ought to: diverged, mislabelled, or nothing the law can say."""
     sizes = np.abs(residuals)
-    # 1.4826 times the median of absolute residuals is the standard deviation of normal ones, whatever a few of them are.
+    # 1.4826 times the median of absolute residuals is their standard deviation if they are normal but for a few.
     limit = OUTLYING * 1.4826 * float(np.nanmedian(sizes))
     far = [
         f"{runs[n]} ({residuals[n]:+.2g})"

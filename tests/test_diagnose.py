@@ -1,5 +1,7 @@
 """A fit says what it cannot tell."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -59,12 +61,13 @@ def test_fewer_mixtures_than_parameters_is_called_prior_dominated() -> None:
     assert not any(note.startswith("prior-dominated") for note in enough.notes)
 
 
-def test_a_diverged_run_is_set_aside_and_named() -> None:
+def test_a_diverged_run_is_named_with_how_far_off_it_is() -> None:
     proportions, losses = planted(30, 0.01)
     losses[7, 0] += 1.0
     found = diagnosed(proportions, losses)
-    assert any(note.startswith("set aside as outliers") and "run7" in note for note in found.targets[0].notes)
-    assert not any("run7" in note for note in found.targets[1].notes)
+    (far,) = (note for note in found.targets[0].notes if note.startswith("far from the law"))
+    assert re.search(r"far from the law, in nats: run7 \(\+(0\.[89]\d?|1)\)", far)
+    assert not any(note.startswith("far from the law") for note in found.targets[1].notes)
 
 
 def test_repeats_that_agree_where_the_law_errs_are_called_lack_of_fit() -> None:

@@ -60,6 +60,8 @@ def _describe(console: Console, law: Law) -> None:
     )
     if law.diagnostics.candidates:
         console.print(_candidates(law))
+    if law.diagnostics.scales:
+        console.print(_scales(law))
     console.print(_targets(law.diagnostics))
     for note in _notes(law.diagnostics):
         console.print(f"note: {note}", markup=False)
@@ -76,6 +78,18 @@ def _candidates(law: Law) -> Table:
         behind = f"{candidate.behind:.4f} ± {candidate.doubt:.4f}" if candidate.behind else "best"
         chosen = "chosen" if candidate.kind == law.kind else ""
         table.add_row(candidate.kind, str(candidate.parameters), f"{candidate.score:.4f}", behind, chosen)
+    return table
+
+
+def _scales(law: Law) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("scale", "backtest: params x", "tokens x", "error", "bias", ""):
+        table.add_column(heading, justify="left" if heading in ("scale", "") else "right")
+    for candidate in law.diagnostics.scales:
+        cells = [_number(candidate.params_ratio, 2), _number(candidate.tokens_ratio, 2)]
+        cells += [_number(candidate.rmse), "" if candidate.bias is None else f"{candidate.bias:+.4f}"]
+        chosen = "chosen" if candidate.scale == law.scale else ""
+        table.add_row(candidate.scale, *cells, f"refused: {candidate.refused}" if candidate.refused else chosen)
     return table
 
 

@@ -1,0 +1,73 @@
+"""What of a run table a law is fitted to: in an order of its own, each run once, and enough of them."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from mixlaw.errors import Refused
+from mixlaw.runs import LOSS, MIX, RunTable
+from mixlaw.wording import counted
+
+FEWEST_MIXTURES = 4
+"""Fewer mixtures than this say nothing that a prior does not; M + 2 are needed for the runs to decide."""
+
+
+def in_order(table: RunTable) -> tuple[RunTable, list[str]]:
+    """Put domains, targets and rows in an order of their own, and count runs that copy another once.
+
+    Two trainings never agree to the last digit in every loss, so such a run is a copy of the log, not evidence.
+    """
+    domains, targets = sorted(table.domains), sorted(table.targets)
+    columns = [*(MIX + name for name in domains), "params", "tokens", *(LOSS + name for name in targets)]
+    frame = table.frame.dropna(subset=[LOSS + name for name in targets], how="all")
+    notes = list(table.notes)
+    if len(frame) < len(table):
+        notes.append(f"{counted(len(table) - len(frame), 'row')} without any measured loss left out")
+    frame = frame.sort_values([*columns, "run"], kind="stable").reset_index(drop=True)
+    curves: dict[tuple[object, ...], str] = {}
+    copies = []
+    for run, rows in frame.groupby("run", sort=True):
+        curve = tuple(rows[columns].fillna(-1.0).to_numpy().ravel().tolist())
+        if curves.setdefault(curve, str(run)) != run:
+            copies.append(str(run))
+    if copies:
+        notes.append(
+            f"{counted(len(copies), 'run')} copy another in mixture and every loss ({', '.join(copies[:4])}"
+            f"{', ...' if len(copies) > 4 else ''}); counted once"
+        )
+        frame = frame[~frame["run"].isin(copies)].reset_index(drop=True)
+    return replace(table, frame=frame, domains=tuple(domains), targets=tuple(targets)), notes
+
+
+def check_enough(table: RunTable) -> None:
+    """Refuse runs that no law can be fitted to."""
+    needed = (
+        f"a law of {counted(len(table.domains), 'domain')} needs at least {FEWEST_MIXTURES} different mixtures, and "
+        f"{len(table.domains) + 2} for the runs rather than priors to decide it"
+    )
+    runs, mixtures = len(set(table.runs)), len(set(table.mixtures))
+    if not runs:
+        raise Refused(f"{table.source}: no run has a measured loss; {needed}")
+    if runs == 1:
+        raise Refused(f"{table.source} holds one run, '{table.runs[0]}'; {needed}: train more mixtures")
+    if mixtures == 1:
+        raise Refused(f"{table.source}: all {runs} runs have the same mixture; {needed}: vary the proportions")
+    if mixtures < FEWEST_MIXTURES:
+        raise Refused(
+            f"{table.source} holds {runs} runs of {mixtures} different mixtures; {needed}: train more mixtures"
+        )
+    for target, losses in zip(table.targets, table.losses.T, strict=True):
+        known = ~np.isnan(losses)
+        measured = len(set(table.mixtures[known]))
+        if measured < FEWEST_MIXTURES:
+            others = [other for other in table.targets if other != target]
+            hint = f", or leave it out with --target {others[0]} ..." if others else ""
+            raise Refused(
+                f"{table.source}: target '{target}' is measured on {measured} of {mixtures} mixtures; {needed}: "
+                f"measure it on more runs{hint}"
+            )
+        if np.ptp(losses[known]) == 0:
+            raise Refused(
+                f"{table.source}: target '{target}' is {losses[known][0]:g} in every row; no loss stays the same to "
+                "the last digit: look at the log, or leave it out"
+            )
