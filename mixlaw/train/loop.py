@@ -179,7 +179,8 @@ class PackRun:
             self.pack.matrices.copy_(state["matrices"])
             self.pack.others.copy_(state["others"])
         self.optimizer.restore(
-            {name.removeprefix("optimizer."): value for name, value in state.items() if name.startswith("optimizer.")}
+            step,
+            {name.removeprefix("optimizer."): value for name, value in state.items() if name.startswith("optimizer.")},
         )
         for place, buffer in enumerate(self.average.buffers if self.average else ()):
             buffer.copy_(state[f"average.{place}"])

@@ -7,56 +7,61 @@ from mixlaw.plan import Training
 from mixlaw.train.model import Pack
 
 BETAS = (0.9, 0.95)
-"""Decay of AdamW's two moments, as most language models use."""
+"""Decay of the two moments, as most language models use."""
+
+EPSILON = 1e-8
 
 
 class Optimizer:
-    """AdamW (Loshchilov & Hutter 2019, 1711.05101) in its fused form: one pass over memory a buffer.
+    """AdamW (Loshchilov & Hutter 2019, 1711.05101) in a few passes over each buffer, however many weights it holds.
 
-    The moments of member k depend on member k alone, so a pack steps as its members would.
+    The moments of member k depend on member k alone, so a pack steps as its members would. Only the matrices decay.
+    Written out because importing `torch.optim` takes as long as importing torch, in every worker.
 
     Args:
-        pack: whose buffers are stepped; only the matrices decay.
+        pack: whose buffers are stepped.
         training: weight decay and clip.
     """
 
     def __init__(self, pack: Pack, training: Training) -> None:
-        self.pack = pack
-        self.clip = training.clip
-        groups = [
-            {"params": [pack.matrices], "weight_decay": training.weight_decay},
-            {"params": [pack.others], "weight_decay": 0.0},
-        ]
-        self.adamw = torch.optim.AdamW(groups, lr=1.0, betas=BETAS, fused=True)
+        self.buffers, self.clip = pack.buffers, training.clip
+        self.decays = (training.weight_decay, 0.0)
+        self.means = tuple(torch.zeros_like(buffer, requires_grad=False) for buffer in self.buffers)
+        self.squares = tuple(torch.zeros_like(buffer, requires_grad=False) for buffer in self.buffers)
+        self.steps = 0
 
+    @torch.no_grad()
     def step(self, rate: float) -> None:
         """Move every member against its clipped gradient, and forget the gradients."""
-        clip_each(self.pack.buffers, self.clip)
-        for group in self.adamw.param_groups:
-            group["lr"] = rate
-        self.adamw.step()
-        self.adamw.zero_grad(set_to_none=True)
+        slopes = clipped(self.buffers, self.clip)
+        self.steps += 1
+        correction, square_correction = (1 - beta**self.steps for beta in BETAS)
+        for place, (buffer, slope) in enumerate(zip(self.buffers, slopes, strict=True)):
+            mean, square = self.means[place], self.squares[place]
+            mean.lerp_(slope, 1 - BETAS[0])
+            square.mul_(BETAS[1]).addcmul_(slope, slope, value=1 - BETAS[1])
+            size = (square / square_correction).sqrt_().add_(EPSILON)
+            if self.decays[place]:
+                buffer.mul_(1 - rate * self.decays[place])
+            buffer.addcdiv_(mean, size, value=-rate / correction)
+            buffer.grad = None
 
     def state(self) -> dict[str, Tensor]:
-        """The moments and the count of steps, by name."""
-        return {
-            f"{name}.{key}": value
-            for name, buffer in zip(("matrices", "others"), self.pack.buffers, strict=True)
-            for key, value in self.adamw.state[buffer].items()
+        """The moments by name; the count of steps is the run's."""
+        return {f"mean.{place}": moment for place, moment in enumerate(self.means)} | {
+            f"square.{place}": moment for place, moment in enumerate(self.squares)
         }
 
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from `state()`."""
-        for name, buffer in zip(("matrices", "others"), self.pack.buffers, strict=True):
-            self.adamw.state[buffer] = {
-                key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")
-            }
+    def restore(self, steps: int, state: dict[str, Tensor]) -> None:
+        """Go on from `state()` after so many steps."""
+        self.steps = steps
+        for name, moment in self.state().items():
+            moment.copy_(state[name])
 
 
-def clip_each(buffers: tuple[Tensor, ...], largest: float) -> None:
-    """Scale the gradient of each member so that its norm over all buffers is at most `largest`."""
+def clipped(buffers: tuple[Tensor, ...], largest: float) -> list[Tensor]:
+    """The gradients, scaled in place so that each member's norm over all buffers is at most `largest`."""
     slopes = [buffer.grad for buffer in buffers if buffer.grad is not None]
     norm = torch.stack([slope.square().sum(1) for slope in slopes]).sum(0).sqrt()
     scale = (largest / (norm + 1e-6)).clamp(max=1.0).unsqueeze(1)
-    for slope in slopes:
-        slope.mul_(scale)
+    return [slope.mul_(scale) for slope in slopes]

@@ -1,6 +1,7 @@
 """The rate of every step, and the average of the weights along a constant one."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ def test_wsd_stays_at_the_peak_until_its_decay_and_ends_near_nothing() -> None:
     assert found[99:800] == [1e-2] * 701
     assert found[850] == pytest.approx(1e-2 * (1 - math.sqrt(50 / 200)))
     assert 0 < found[-1] < 1e-4
-    assert all(later < earlier for earlier, later in zip(found[800:], found[801:], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(found[800:]))
 
 
 def test_a_cosine_ends_at_a_tenth_of_the_peak_and_passes_its_mean_half_way() -> None:

@@ -1,0 +1,201 @@
+"""What a pack measures: rows at the planned counts, the mixture it realised, failures by name, the same bits again."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from mixlaw.corpus.shards import open_corpus
+from mixlaw.mixture import Mixture
+from mixlaw.plan import Training
+from mixlaw.runs import check_runs
+from mixlaw.train.checkpoint import Checkpoint
+from mixlaw.train.device import Compute
+from mixlaw.train.ladder import Shape
+from mixlaw.train.loop import PackRun
+from mixlaw.train.members import Member, Setting
+from mixlaw.train.model import token_losses
+
+CPU = Compute(torch.device("cpu"))
+DOMAINS = ("digits", "marks", "prose")
+DIGITS, MIXED = (0.9, 0.05, 0.05), (0.2, 0.3, 0.5)
+
+
+@dataclass
+class Heard:
+    """Reports, kept."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    tokens: int = 0
+
+    def measured(self, row: dict[str, Any]) -> None:
+        self.rows.append(row)
+
+    def failed(self, run: str, reason: str) -> None:
+        self.failures[run] = reason
+
+    def trained(self, tokens: int) -> None:
+        self.tokens += tokens
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def small_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = Shape("small", width=16, layers=1, heads=2, inner=32)
+    monkeypatch.setattr("mixlaw.train.members.shape_of", lambda name: shape)
+
+
+def setting(corpus: Path, **changes: Any) -> Setting:
+    numbers = {"sequence_length": 32, "batch_tokens": 128, "learning_rate": 5e-3, "evaluation_tokens": 512}
+    training = Training(**{**numbers, **changes})
+    return Setting(corpus, "", DOMAINS, ("prose", "digits"), {"marks": 2000}, training)
+
+
+def member(run: str, proportions: tuple[float, ...], seed: int, tokens: tuple[int, ...] = (2560, 6400)) -> Member:
+    return Member(run, run, Mixture(DOMAINS, proportions), "small", tokens, seed)
+
+
+def trained(setting: Setting, *members: Member, checkpoint: Checkpoint | None = None) -> Heard:
+    heard = Heard()
+    PackRun(members, setting, open_corpus(setting.corpus), CPU, heard, checkpoint).train()
+    return heard
+
+
+def losses(rows: list[Mapping[str, Any]], run: str) -> list[float]:
+    return [row[f"loss.{target}"] for row in rows if row["run"] == run for target in ("prose", "digits")]
+
+
+def test_a_pack_tells_a_row_of_the_run_table_at_every_planned_count(tiny_corpus: Path) -> None:
+    heard = trained(setting(tiny_corpus), member("d", DIGITS, 1), member("m", MIXED, 2))
+    assert [(row["run"], row["tokens"], row["step"]) for row in heard.rows] == [
+        ("d", 2560, 20),
+        ("m", 2560, 20),
+        ("d", 6400, 50),
+        ("m", 6400, 50),
+    ]
+    table = check_runs(pd.DataFrame(heard.rows))
+    assert (table.domains, table.targets, table.notes) == (DOMAINS, ("prose", "digits"), ())
+    assert heard.tokens == 2 * 6400
+    assert {row["kind"] for row in heard.rows} == {"read-out"}
+
+
+def test_the_mixture_of_a_row_is_the_one_the_run_realised(tiny_corpus: Path) -> None:
+    first, last = trained(setting(tiny_corpus), member("m", (0.113, 0.2, 0.687), 2)).rows
+    drawn = [last[f"mix.{domain}"] * 200 for domain in DOMAINS]
+    assert all(count == pytest.approx(round(count), abs=1e-9) for count in drawn)
+    assert max(abs(count / 200 - share) for count, share in zip(drawn, (0.113, 0.2, 0.687), strict=True)) < 1 / 200
+    assert first["mix.prose"] == last["mix.prose"]
+    assert last["epochs.marks"] == pytest.approx(drawn[1] / (2000 // 32))
+    assert first["epochs.marks"] == pytest.approx(0.4 * last["epochs.marks"], rel=0.05)
+
+
+def test_training_on_a_domain_lowers_its_own_loss_most(tiny_corpus: Path) -> None:
+    heard = trained(setting(tiny_corpus), member("d", DIGITS, 1), member("p", (0.05, 0.05, 0.9), 1))
+    last = {row["run"]: row for row in heard.rows if row["tokens"] == 6400}
+    assert last["d"]["loss.digits"] < last["p"]["loss.digits"] - 0.1
+    assert last["p"]["loss.prose"] < last["d"]["loss.prose"] - 0.1
+
+
+def test_bits_per_byte_are_nats_per_token_over_bytes_per_token(tiny_corpus: Path) -> None:
+    row = trained(setting(tiny_corpus), member("m", MIXED, 2)).rows[-1]
+    per_token = open_corpus(tiny_corpus).bytes_per_token["prose"]
+    assert row["bpb.prose"] == pytest.approx(row["loss.prose"] / math.log(2) / per_token)
+
+
+def test_a_loss_is_the_mean_over_the_first_validation_sequences(tiny_corpus: Path) -> None:
+    heard, corpus = Heard(), open_corpus(tiny_corpus)
+    run = PackRun([member("m", MIXED, 2)], setting(tiny_corpus), corpus, CPU, heard)
+    run.train()
+    batch = torch.tensor(corpus.sequences("digits", "validation", 32)[:16].astype("int64")).unsqueeze(0)
+    expected = token_losses(run.layout, *run.read_buffers, batch, run.turn).double().mean().item()
+    assert heard.rows[-1]["loss.digits"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "kinds"),
+    [
+        ("constant", ["read-out", "read-out"]),
+        ("wsd", ["mid-schedule", "decayed"]),
+        ("cosine", ["mid-schedule", "decayed"]),
+    ],
+)
+def test_a_row_says_whether_its_weights_are_averaged_decayed_or_neither(
+    tiny_corpus: Path, schedule: str, kinds: list[str]
+) -> None:
+    heard = trained(setting(tiny_corpus, schedule=schedule), member("m", MIXED, 2))
+    assert [row["kind"] for row in heard.rows] == kinds
+
+
+def test_the_same_member_gives_the_same_bits_again_and_another_seed_others(tiny_corpus: Path) -> None:
+    rows = [trained(setting(tiny_corpus), member("m", MIXED, seed)).rows for seed in (2, 2, 3)]
+    assert rows[0] == rows[1]
+    assert losses(rows[0], "m") != losses(rows[2], "m")
+
+
+def test_a_packed_member_measures_what_it_measures_alone(tiny_corpus: Path) -> None:
+    together = trained(setting(tiny_corpus), member("d", DIGITS, 1), member("m", MIXED, 2)).rows
+    alone = trained(setting(tiny_corpus), member("m", MIXED, 2)).rows
+    assert losses(together, "m") == pytest.approx(losses(alone, "m"), rel=1e-4)
+
+
+def test_a_member_that_diverges_is_named_and_its_neighbours_go_on(
+    tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = Heard()
+    run = PackRun(
+        [member("a", MIXED, 1), member("b", MIXED, 2)], setting(tiny_corpus), open_corpus(tiny_corpus), CPU, heard
+    )
+    with torch.no_grad():
+        run.pack.matrices[0, 0] = torch.nan
+    run.train()
+    assert heard.failures == {"a": "the loss is not a number at 2560 tokens"}
+    assert [row["run"] for row in heard.rows] == ["b", "b"]
+
+
+def test_a_rate_far_too_high_is_told_as_divergence_and_ends_the_pack(tiny_corpus: Path) -> None:
+    heard = trained(setting(tiny_corpus, learning_rate=0.5), member("m", MIXED, 2))
+    assert "above the 5.5" in heard.failures["m"]
+    assert heard.rows == []
+    assert heard.tokens == 2560
+
+
+@pytest.mark.parametrize("stop", [7, 33])
+def test_a_run_resumed_from_a_checkpoint_ends_with_the_same_bits(
+    tiny_corpus: Path, tmp_path: Path, stop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = trained(setting(tiny_corpus), member("m", MIXED, 2)).rows
+
+    class Killed(Exception):
+        pass
+
+    def step(run: PackRun, number: int, batch: torch.Tensor) -> None:
+        if number > stop:
+            raise Killed
+        original(run, number, batch)
+
+    original = PackRun._step
+    path = tmp_path / "checkpoint.safetensors"
+    monkeypatch.setattr(PackRun, "_step", step)
+    with pytest.raises(Killed):
+        trained(setting(tiny_corpus), member("m", MIXED, 2), checkpoint=Checkpoint(path, "same", every_s=0))
+    monkeypatch.setattr(PackRun, "_step", original)
+    heard = trained(setting(tiny_corpus), member("m", MIXED, 2), checkpoint=Checkpoint(path, "same"))
+    assert heard.rows == [row for row in whole if row["step"] > stop]
+    assert heard.tokens == 128 * (50 - stop)
+    other = trained(setting(tiny_corpus), member("m", MIXED, 2), checkpoint=Checkpoint(path, "other"))
+    assert other.rows == whole
+
+
+def test_members_of_one_pack_have_the_same_token_counts(tiny_corpus: Path) -> None:
+    with pytest.raises(ValueError, match="one size and the same token counts"):
+        trained(setting(tiny_corpus), member("a", MIXED, 1), member("b", MIXED, 2, tokens=(6400,)))
