@@ -12,6 +12,7 @@ from rich.table import Table
 from mixlaw.cli.limit_flags import (
     AtMost,
     Available,
+    Budget,
     Cap,
     Floor,
     Law,
@@ -50,6 +51,7 @@ def run(
     floor: Floor = None,
     limit: Limit = None,
     available: Available = None,
+    budget: Budget = None,
     max_epochs: MaxEpochs = 4.0,
     at_most: AtMost = None,
     prior: Annotated[Path | None, typer.Option(help="Mixture to stay near: .json.", show_default=False)] = None,
@@ -81,7 +83,7 @@ def run(
     Example: mixlaw optimize law.json --tokens 2e10 --available tokens.json --max-epochs 4 -o optimum.json
     """
     fitted = read_law(law)
-    limits = limits_from(fitted.domains, cap, floor, limit, available, tokens, max_epochs)
+    limits = limits_from(fitted.domains, cap, floor, limit, available, tokens, max_epochs, budget)
     found = optimize(
         fitted,
         params=params,

@@ -10,6 +10,7 @@ from rich.table import Table
 from mixlaw.cli.limit_flags import (
     AtMost,
     Available,
+    Budget,
     Cap,
     Floor,
     Law,
@@ -45,6 +46,7 @@ def run(
     floor: Floor = None,
     limit: Limit = None,
     available: Available = None,
+    budget: Budget = None,
     max_epochs: MaxEpochs = 4.0,
     at_most: AtMost = None,
     trust: Trust = False,
@@ -59,7 +61,9 @@ def run(
     Example: mixlaw pareto law.json --groups groups.json --cap code=0.4 -o front.csv
     """
     fitted = read_law(law)
-    limits = limits_of(fitted, limits_from(fitted.domains, cap, floor, limit, available, tokens, max_epochs), trust)
+    limits = limits_of(
+        fitted, limits_from(fitted.domains, cap, floor, limit, available, tokens, max_epochs, budget), trust
+    )
     at = fitted.at(params, tokens)
     found = pareto(
         at,

@@ -65,6 +65,7 @@ def answer(asked: Question, program: Program, proportions: Array, best: Solution
         kl=asked.kl,
         divergence=program.divergence(proportions)[0],
         epochs={} if supply is None else dict(zip(domains, map(float, supply.epochs(proportions)), strict=True)),
+        budget_tokens=None if supply is None else supply.budget_tokens,
         weights=dict(zip(at.law.targets, map(float, asked.weights), strict=True)),
         params=at.params,
         tokens=at.tokens,

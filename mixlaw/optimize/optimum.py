@@ -56,6 +56,7 @@ class Optimum:
         objective: "mean" or "worst".
         divergence: KL(mixture‖prior) in nats, and `kl` its weight in the objective; 0 without a prior.
         epochs: domain -> passes over it in the budget; empty where available tokens are not known.
+        budget_tokens: the tokens those passes are counted in; None where available tokens are not known.
         weights: target -> importance, summing to 1.
         params, tokens: the scale.
         origin: what it rests on: kind of law, run table and hashes.
@@ -82,6 +83,7 @@ class Optimum:
     kl: float
     divergence: float
     epochs: Mapping[str, float]
+    budget_tokens: float | None
     weights: Mapping[str, float]
     params: float
     tokens: float
@@ -140,6 +142,7 @@ class _File:
     kl: float
     divergence: float
     epochs: dict[str, float]
+    budget_tokens: float | None
     weights: dict[str, float]
     params: float
     tokens: float
