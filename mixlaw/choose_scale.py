@@ -89,6 +89,14 @@ def choose_scale(table: RunTable, family: type[MixingLaw]) -> tuple[Surface, tup
     return surfaces[chosen], tuple(found)
 
 
+def backtested(surface: Surface) -> tuple[ScaleCandidate, ...]:
+    """The longest backtest of a surface that was named; empty for runs of one scale, which need none."""
+    if not isinstance(surface, Backtested):
+        return ()
+    tests = surface.backtests
+    return (_candidate(surface.scale, max(tests, key=lambda test: test.horizon) if tests else None),)
+
+
 def longest_shared(tests: list[tuple[Backtest, ...]]) -> tuple[Backtest, ...] | None:
     """Of each surface, the backtest of one same cut: the longest horizon that all have; None if there is none."""
     for first in sorted(tests[0], key=lambda test: -test.horizon):

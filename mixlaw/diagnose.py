@@ -77,7 +77,7 @@ class Diagnostics:
         folds: of the cross-validation.
         targets: target by target.
         candidates: what `--law auto` compared; empty when the law was named.
-        scales: what `--scale auto` compared; empty when the scale was named, or there is one.
+        scales: what `--scale auto` compared, or the one that was named; empty for runs of one scale.
         notes: on the fit as a whole, in words.
     """
 
@@ -120,6 +120,8 @@ def diagnose(
     rank, unseen = directions(at.proportions, law.domains)
     leverage = leverages(uncertainty, at.proportions)
     said = [*notes, *described.warnings, *unseen]
+    if held_out is None:
+        said.append("not cross-validated over mixtures: the law is fitted to several scales at once; its backtest speaks for it")
     if described.mixtures < parameters:
         said.append(
             f"prior-dominated: {described.mixtures} mixtures for {parameters} parameters per target; priors decide "

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mixlaw.choose import CANDIDATES, Candidate, choose, folds_of, held_out
-from mixlaw.choose_scale import ONE_SCALE, ScaleCandidate, choose_scale, is_one_scale
+from mixlaw.choose_scale import ONE_SCALE, backtested, choose_scale, is_one_scale
 from mixlaw.diagnose import diagnose
 from mixlaw.errors import Refused, one_of
 from mixlaw.law import Evidence, Law
@@ -15,7 +15,8 @@ from mixlaw.prepare import check_enough, in_order
 from mixlaw.runs import RunTable
 from mixlaw.surfaces import SURFACES
 from mixlaw.surfaces.base import FitAtScale
-from mixlaw.surfaces.single import common_scale
+from mixlaw.surfaces.carried import CarriedSurface
+from mixlaw.surfaces.single import Single, common_scale
 from mixlaw.uncertainty import uncertainty_of
 from mixlaw.version import __version__
 from mixlaw.wording import counted, in_words
@@ -49,12 +50,12 @@ def fit(table: RunTable, law: str = AUTO, scale: str = AUTO, targets: Sequence[s
     if scale == ONE_SCALE:
         table, said = _at_common_scale(table)
         notes += said
-    kind, candidates = _kind_of(table, law)
-    scales: tuple[ScaleCandidate, ...] = ()
+    kind, candidates = _kind_of(table, law, scale)
     if scale == AUTO:
         surface, scales = choose_scale(table, LAWS[kind])
     else:
         surface = SURFACES[scale].fit(table, LAWS[kind])
+        scales = backtested(surface)
     at = surface.at()
     folds = folds_of(at.groups)
     return Law(
@@ -86,8 +87,12 @@ def _at_common_scale(table: RunTable) -> tuple[RunTable, list[str]]:
     ]
 
 
-def _kind_of(table: RunTable, law: str) -> tuple[str, tuple[Candidate, ...]]:
+def _kind_of(table: RunTable, law: str, scale: str) -> tuple[str, tuple[Candidate, ...]]:
     """The law that was named, or the one that measured losses at one scale choose."""
+    if scale != AUTO and not issubclass(SURFACES[scale], Single | CarriedSurface):
+        if law != AUTO:
+            raise Refused(f"the {scale} surface brings its own law of the mixture; leave --law {law} out")
+        return next(iter(LAWS)), ()
     if law != AUTO:
         return law, ()
     _, _, part = common_scale(table)
@@ -97,11 +102,9 @@ def _kind_of(table: RunTable, law: str) -> tuple[str, tuple[Candidate, ...]]:
 
 def _held_out(at: FitAtScale, folds: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> Array | None:
     """Predictions without each run's mixture; None where a fold leaves too few runs, or the law cannot be refitted."""
-    family = LAWS.get(at.fit.law.kind)
-    if family is None:
-        return None
+    law = at.fit.law
     try:
-        return held_out(family, (at.fit.law.domains, at.fit.law.targets), (at.proportions, at.losses), folds)
+        return held_out(type(law), (law.domains, law.targets), (at.proportions, at.losses), folds)
     except Refused:
         return None
 

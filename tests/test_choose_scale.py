@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from mixlaw.choose_scale import CANDIDATES, choose_scale, is_one_scale, longest_shared
+from mixlaw.errors import Refused
 from mixlaw.fit import fit
 from mixlaw.laws import LAWS
 from mixlaw.runs import check_runs
@@ -66,4 +67,11 @@ def test_a_planted_surface_is_carried_and_its_backtests_are_kept(planted: Plante
     pooled, nested = law.diagnostics.scales
     assert (pooled.scale, nested.scale) == ("pooled", "nested")
     assert pooled.rmse is not None and pooled.rmse < 0.05
-    assert fit(check_runs(planted(runs=8, noise=0.002, scales=SCALES)), scale="nested").diagnostics.scales == ()
+    named = fit(check_runs(planted(runs=8, noise=0.002, scales=SCALES)), law="exponential", scale="nested")
+    assert named.scale == "nested" and named.diagnostics.scales == (nested,)
+
+
+def test_a_surface_with_a_law_of_its_own_refuses_another(planted: Planted) -> None:
+    table = check_runs(planted(runs=6, scales=SCALES))
+    with pytest.raises(Refused, match="brings its own law of the mixture; leave --law exponential out"):
+        fit(table, law="exponential", scale="chinchilla")
