@@ -121,7 +121,9 @@ def diagnose(
     leverage = leverages(uncertainty, at.proportions)
     said = [*notes, *described.warnings, *unseen]
     if held_out is None:
-        said.append("not cross-validated over mixtures: the law is fitted to several scales at once; its backtest speaks for it")
+        said.append(
+            "not cross-validated over mixtures: the law is fitted to several scales at once; its backtest speaks for it"
+        )
     if described.mixtures < parameters:
         said.append(
             f"prior-dominated: {described.mixtures} mixtures for {parameters} parameters per target; priors decide "
