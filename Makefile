@@ -24,7 +24,7 @@ test: $(VENV)/installed  ## format, lint, types and every test but the slow and 
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not slow and not gpu and not consumers"
 
-# The trainers that read our exports, in an environment of their own on top of .venv, whose torch they share.
+# The trainers that read our exports and the loggers that we import from, in an environment of their own on top of .venv, whose torch they share.
 .venv-consumers/installed: $(VENV)/installed tests/export/consumers.txt
 	$(PYTHON) -m venv .venv-consumers
 	$(BIN)/python -c "import site; print(site.getsitepackages()[0])" \
@@ -33,5 +33,5 @@ test: $(VENV)/installed  ## format, lint, types and every test but the slow and 
 	.venv-consumers/bin/pip install --quiet --no-deps "mosaicml-streaming==0.13.0"
 	touch $@
 
-test-consumers: .venv-consumers/installed  ## hand every export to the trainer it is for, and let it draw
-	.venv-consumers/bin/python -m pytest -m consumers tests/export
+test-consumers: .venv-consumers/installed  ## let the trainers read what we export, and read what the loggers write
+	.venv-consumers/bin/python -m pytest -m consumers tests/export tests/importers

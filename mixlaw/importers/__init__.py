@@ -47,11 +47,11 @@ def read_log(sources: tuple[str, ...], kind: str | None = None, reading: Reading
     Raises:
         Refused: for an unknown kind, a source that is not there or that several kinds recognise, or an empty log.
     """
+    for source in sources:
+        remote = kind == wandb_server.IMPORTER.name or wandb_server.IMPORTER.recognises(Path(source))
+        if not remote and not Path(source).exists():
+            raise Refused(f"{source} does not exist; check the path")
     importer = importer_of(sources, kind)
-    if importer is not wandb_server.IMPORTER:
-        for source in sources:
-            if not Path(source).exists():
-                raise Refused(f"{source} does not exist; check the path")
     log = importer.read(sources, reading or Reading())
     if not log.runs:
         raise Refused(f"{log.source}: no run was found; is it {importer.description}?")

@@ -32,7 +32,6 @@ def read_frame(path: Path) -> pd.DataFrame:
         return pd.read_csv(
             path,
             sep=separator,
-            float_precision="round_trip",
             encoding="utf-8-sig",
             low_memory=False,
             dtype={"run": str},

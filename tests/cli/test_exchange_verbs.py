@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from mixlaw.cli.app import app
 from mixlaw.errors import Refused
 from mixlaw.files import sha256
+from mixlaw.runs import read_runs
 
 OPTIMUM = {
     "mixture": {"books": 0.2, "code": 0.5, "forums": 0.0, "web": 0.3},
@@ -80,3 +81,63 @@ def test_export_refuses_with_a_reason_and_writes_nothing(folder: Path, words: st
     with pytest.raises(Refused, match=message):
         CliRunner().invoke(app, ["export", "optimum.json", *words.split(), "-o", "out"], catch_exceptions=False)
     assert not Path("out").exists() and not Path("mixlaw-mixture.json").exists()
+
+
+LOG = "run,step,eval/web,eval/code,mix.web,mix.code,params\na,10,2.5,1.5,0.75,0.25,1000\nb,10,2.25,1.75,0.5,0.5,1000\n"
+SAID = ("--map", "loss.*=eval/*", "--tokens-per-step", "100")
+
+
+def test_import_shows_first_and_writes_nothing(folder: Path) -> None:
+    Path("log.csv").write_text(LOG)
+    before = sorted(Path().iterdir())
+    out, _ = run("import", "log.csv", "--show")
+    assert "proportions: mix.code, mix.web" in out and "losses: none in the log" in out
+    assert "not used: eval/code, eval/web" in out and "missing: log.csv: no name is a loss's" in out
+    out, _ = run("import", "log.csv", "--show", *SAID)
+    assert "loss.code = eval/code, loss.web = eval/web" in out and "-o runs.parquet writes 2 rows" in out
+    assert sorted(Path().iterdir()) == before
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
+def test_importing_again_writes_the_same_bytes_and_the_table_is_read(folder: Path, suffix: str) -> None:
+    Path("log.csv").write_text(LOG)
+    out, _ = run("import", "log.csv", "-o", f"runs.{suffix}", *SAID)
+    first = Path(f"runs.{suffix}").read_bytes()
+    run("import", "log.csv", "-o", f"runs.{suffix}", *SAID)
+    assert Path(f"runs.{suffix}").read_bytes() == first
+    assert f"Next: mixlaw check runs.{suffix}" in out
+    table = read_runs(f"runs.{suffix}")
+    assert table.tokens.tolist() == [1000, 1000] and table.losses.tolist() == [[1.5, 2.5], [1.75, 2.25]]
+
+
+def test_import_looks_mixtures_up_and_reads_them_from_names(folder: Path) -> None:
+    Path("log.csv").write_text("run,step,eval/web\nw75,10,2.5\nw50,10,2.25\n")
+    Path("mixtures.csv").write_text("name,web,code,params\nw50,0.5,0.5,1000\nw75,0.75,0.25,1000\n")
+    run("import", "log.csv", "-o", "runs.csv", *SAID, "--runs", "mixtures.csv")
+    first = read_runs("runs.csv").proportions.tolist()
+    Path("log.csv").write_text("id,step,eval/web\nw75-c25,10,2.5\nw50-c50,10,2.25\n")
+    said = ("--map", "run=id", "--run-pattern", "w{mix.web%}-c{mix.code%}", "--params", "1000")
+    run("import", "log.csv", "-o", "runs.csv", *SAID, *said)
+    assert read_runs("runs.csv").proportions.tolist() == first == [[0.5, 0.5], [0.25, 0.75]]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("log.csv", "name one with -o, or look first with --show"),
+        ("nothing.csv -o runs.csv", "nothing.csv does not exist"),
+        ("log.csv -o runs.csv", "no name is a loss's"),
+        ("log.csv -o runs.csv --map loss.*=eval/*", "has no tokens"),
+        ("log.csv -o runs.csv --from wnadb", "did you mean 'wandb'"),
+        ("log.csv -o runs.csv --unit bit", "did you mean 'bits'"),
+        ("log.csv -o runs.csv --long metric", "is not NAMES=VALUES"),
+        ("log.csv -o runs.txt --map loss.*=eval/* --tokens 10", "a run table is .csv"),
+        ("log.csv -o runs.csv --runs log.csv", "sum to"),
+        ("optimum.json -o runs.csv", "no kind of log that is known; say which with --from"),
+    ],
+)
+def test_import_refuses_with_a_reason_and_writes_nothing(folder: Path, words: str, message: str) -> None:
+    Path("log.csv").write_text(LOG)
+    with pytest.raises(Refused, match=message):
+        CliRunner().invoke(app, ["import", *words.split()], catch_exceptions=False)
+    assert not list(Path().glob("runs.*"))

@@ -1,0 +1,145 @@
+"""The run table that a log gives: complete, in nats, the same every time; what is missing is asked for."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mixlaw.errors import Refused
+from mixlaw.importers.assemble import assemble
+from mixlaw.importers.base import Log, LoggedRun, merge_steps
+from mixlaw.importers.choices import Choices
+from mixlaw.importers.columns import parse_rule
+from mixlaw.importers.names import parse_pattern
+from mixlaw.importers.units import LossUnit, nats_per_token
+
+SETTINGS = {"mix.code": 0.25, "mix.web": 0.75, "params": 1_000_000}
+POINTS = (
+    {"step": 0, "eval/web": 9.0},
+    {"step": 10, "train/loss": 3.0},
+    {"step": 10, "eval/web": 2.5, "eval/code": 1.5},
+    {"step": 20, "eval/web": 2.25, "eval/code": 1.25},
+)
+RULES = (parse_rule("loss.*=eval/*"),)
+
+
+def log(settings: Mapping[str, Any] = SETTINGS, points: tuple[Mapping[str, Any], ...] = POINTS, **run: Any) -> Log:
+    return Log("log", (LoggedRun("a", points, settings, **run),))
+
+
+def frame(source: Log, **choices: Any) -> pd.DataFrame:
+    return assemble(source, Choices(**{"rules": RULES, "tokens_per_step": 100.0, **choices})).frame
+
+
+def test_steps_become_tokens_and_points_rows() -> None:
+    table = frame(log())
+    assert table["tokens"].tolist() == [1000, 2000] and table["loss.web"].tolist() == [2.5, 2.25]
+    assert table["mix.web"].tolist() == [0.75, 0.75] and table["params"].dtype == "int64"
+
+
+def test_the_order_of_runs_and_points_does_not_matter() -> None:
+    runs = (LoggedRun("a", POINTS, SETTINGS), LoggedRun("b", POINTS, SETTINGS))
+    mirrored = tuple(LoggedRun(run.name, run.points[::-1], run.settings) for run in runs[::-1])
+    pd.testing.assert_frame_equal(frame(Log("log", runs)), frame(Log("log", mirrored)))
+
+
+def test_losses_logged_apart_at_the_same_tokens_are_one_row() -> None:
+    points = ({"step": 5, "tokens": 1000, "eval/web": 2.5}, {"step": 6, "tokens": 1000, "eval/code": 1.5})
+    assert frame(log(points=points))[["loss.web", "loss.code"]].to_numpy().tolist() == [[2.5, 1.5]]
+    clash = ({"tokens": 1000, "eval/web": 2.5}, {"tokens": 1000, "eval/web": 2.6})
+    with pytest.raises(Refused, match=r"run 'a' has several values of loss.web at 1000 tokens"):
+        frame(log(points=clash))
+
+
+@pytest.mark.parametrize(
+    ("source", "choices", "message"),
+    [
+        (log(), {"tokens_per_step": None}, r"has no tokens, and it is not guessed; pass --tokens-per-step"),
+        (log({"mix.web": 1.0}), {}, r"has no params.*--params"),
+        (log({"params": 1}), {}, r"has no mixture.*--runs"),
+        (log(), {"rules": ()}, r"no name is a loss's; there are: eval/code.*--map"),
+        (log(points=POINTS[:1]), {}, "from before training"),
+        (log(unfinished="crashed"), {}, r"all runs are unfinished: a \(crashed\).*--unfinished"),
+        (log(), {"only": ("b*",)}, r"no run is called like b\*; there are: a"),
+        (log({**SETTINGS, "params": "big"}), {}, "params is 'big', not a number"),
+        (log({**SETTINGS, "mix.web": 0.9}), {}, "sum to 1.15"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_asked_for(source: Log, choices: dict[str, Any], message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        frame(source, **choices)
+
+
+def test_an_unfinished_run_is_left_out_and_named() -> None:
+    runs = (LoggedRun("a", POINTS, SETTINGS), LoggedRun("b", POINTS, SETTINGS, "crashed"))
+    choices = Choices(rules=RULES, tokens_per_step=100.0)
+    table = assemble(Log("log", runs), choices)
+    assert set(table.frame["run"]) == {"a"} and any("b (crashed)" in note for note in table.notes)
+    assert set(frame(Log("log", runs), unfinished=True)["run"]) == {"a", "b"}
+
+
+def test_a_mixture_given_apart_wins_over_the_log_and_a_run_without_one_is_refused() -> None:
+    given = {"a": {"mix.web": 0.5, "mix.books": 0.5, "params": 2_000_000.0}}
+    table = frame(log(), given=given)
+    assert table["params"].tolist() == [2_000_000] * 2 and table["mix.books"].tolist() == [0.5] * 2
+    assert "mix.code" not in table
+    with pytest.raises(Refused, match=r"run 'a' is logged but not in --runs"):
+        frame(log(), given={"aa": given["a"]})
+
+
+def test_a_mixture_in_the_name_of_a_run_is_read() -> None:
+    source = Log("log", (LoggedRun("web0.75-code0.25", POINTS, {"params": 1}),))
+    assert frame(source, pattern=parse_pattern("web{mix.web}-code{mix.code}"))["mix.code"].tolist() == [0.25] * 2
+
+
+def test_a_domain_not_named_is_zero_only_where_the_others_sum_to_one() -> None:
+    whole = LoggedRun("b", POINTS, {"mix.web": 1.0, "params": 1})
+    part = LoggedRun("b", POINTS, {"mix.web": 0.5, "params": 1})
+    table = frame(Log("log", (LoggedRun("a", POINTS, SETTINGS), whole)))
+    assert table.loc[table["run"] == "b", "mix.code"].tolist() == [0.0, 0.0]
+    with pytest.raises(Refused, match=r"'mix.code' is blank"):
+        frame(Log("log", (LoggedRun("a", POINTS, SETTINGS), part)))
+
+
+def test_losses_that_are_not_finite_are_blank_and_their_runs_named() -> None:
+    points = (
+        {"step": 10, "eval/web": math.nan, "eval/code": 1.5},
+        {"step": 20, "eval/web": math.inf, "eval/code": math.nan},
+    )
+    table = assemble(log(points=points), Choices(rules=RULES, tokens_per_step=100.0))
+    assert len(table) == 1 and np.isnan(table.losses).sum() == 1
+    assert any("not finite were left blank in: a" in note for note in table.notes)
+
+
+def test_every_unit_comes_to_the_same_nats() -> None:
+    nats = np.array([0.5, 2.0, math.nan])
+    written = {
+        LossUnit.NATS: nats,
+        LossUnit.BITS: nats / math.log(2),
+        LossUnit.PERPLEXITY: np.exp(nats),
+        LossUnit.BITS_PER_BYTE: nats / math.log(2) / 4.2,
+    }
+    for unit, values in written.items():
+        np.testing.assert_allclose(nats_per_token(values, unit, 4.2), nats, rtol=1e-15)
+    with pytest.raises(Refused, match="perplexity is -1"):
+        nats_per_token(np.array([-1.0]), LossUnit.PERPLEXITY)
+
+
+def test_units_are_converted_only_when_said_and_by_target_where_they_differ() -> None:
+    assert frame(log())["loss.web"].tolist() == [2.5, 2.25]
+    per_byte = frame(log(), unit=LossUnit.BITS_PER_BYTE, bytes_per_token={"web": 4.0, "code": 2.0})
+    assert per_byte["loss.web"][0] == pytest.approx(10 * math.log(2)) and per_byte["loss.code"][0] == pytest.approx(
+        3 * math.log(2)
+    )
+    with pytest.raises(Refused, match="--bytes-per-token has no 'web'"):
+        frame(log(), unit=LossUnit.BITS_PER_BYTE, bytes_per_token={"code": 2.0})
+
+
+def test_a_step_logged_twice_keeps_the_later_values() -> None:
+    points, replaced = merge_steps(
+        [{"step": 2, "x": 1}, {"step": 1, "x": 2}, {"step": 2, "x": 3, "y": 4}, {"step": 2, "y": 4}]
+    )
+    assert points == ({"step": 1, "x": 2}, {"step": 2, "x": 3, "y": 4}) and replaced == 1

@@ -1,0 +1,93 @@
+"""Names become columns as the user says, and only so."""
+
+import pytest
+
+from mixlaw.errors import Refused
+from mixlaw.importers.columns import parse_rule, resolve
+from mixlaw.importers.names import parse_pattern
+
+NAMES = ("eval/code_loss", "eval/web_loss", "lr", "mix.code", "mix.web", "step", "tokens", "train/loss")
+
+
+def roles(*said: str, assumed: tuple[str, ...] = ()) -> dict[str, str]:
+    return resolve([parse_rule(rule) for rule in said], [parse_rule(rule) for rule in assumed], NAMES, "log")
+
+
+def test_names_of_a_run_table_need_no_rule() -> None:
+    same = ("lr", "mix.code", "mix.web", "step", "tokens")
+    assert roles() == {name: name for name in same}
+
+
+def test_a_pattern_names_every_match() -> None:
+    found = roles("loss.*=eval/*_loss")
+    assert found["loss.web"] == "eval/web_loss" and found["loss.code"] == "eval/code_loss"
+    assert "train/loss" not in found.values()
+
+
+def test_an_exact_rule_is_no_longer_free_for_a_pattern() -> None:
+    found = roles("loss.main=eval/web_loss", "loss.*=eval/*_loss")
+    assert found["loss.main"] == "eval/web_loss" and "loss.web" not in found and "loss.code" in found
+
+
+def test_what_the_user_says_of_a_family_replaces_what_the_format_assumes() -> None:
+    assert "loss.web" in roles(assumed=("loss.*=eval/*_loss",))
+    found = roles("loss.only=eval/code_loss", assumed=("loss.*=eval/*_loss",))
+    assert [column for column in found if column.startswith("loss.")] == ["loss.only"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("loss.web", "is not COLUMN=NAME"),
+        ("loss.*=eval/web", r"needs one \* on both sides or none"),
+        ("loss.*.*=a*b*", r"needs one \* on both sides or none"),
+        ("lost.web=eval/web", r"column 'lost.web'; a run table has run, params, tokens"),
+        ("loss.=eval/web", "column 'loss.'"),
+    ],
+)
+def test_a_rule_that_cannot_be_meant_is_refused(rule: str, message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        parse_rule(rule)
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        (["loss.web=eval/wbe_loss"], r"loss.web cannot be found.*did you mean 'eval/web_loss'"),
+        (["loss.*=valid/*"], r"no name is like 'valid/\*'; there are: eval/code_loss"),
+        (["loss.web=eval/web_loss", "loss.web=eval/code_loss"], "would both become loss.web"),
+    ],
+)
+def test_a_rule_that_does_not_fit_the_log_is_refused(rules: list[str], message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        roles(*rules)
+
+
+def test_a_run_name_says_its_mixture_size_and_seed() -> None:
+    pattern = parse_pattern("{params}-web{mix.web}_code{mix.code}_math{mix.math%}-{_}-s{seed}")
+    assert pattern.read("160M-web0.25_code.5_math25-take two-s3".replace(".5_", "0.5_")) == {
+        "params": 160e6,
+        "mix.web": 0.25,
+        "mix.code": 0.5,
+        "mix.math": 0.25,
+        "seed": 3.0,
+    }
+
+
+def test_a_name_that_is_not_of_the_pattern_is_refused() -> None:
+    with pytest.raises(Refused, match=r"name of run 'baseline' is not like .*--only"):
+        parse_pattern("web{mix.web}").read("baseline")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("plain", "has no field"),
+        ("{web}", "is no field"),
+        ("{mix.a}-{mix.a}", "stands twice"),
+        ("{mix.}", "is no field"),
+    ],
+)
+def test_a_pattern_that_cannot_be_meant_is_refused(text: str, message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        parse_pattern(text)

@@ -1,0 +1,74 @@
+"""Hugging Face Trainer states and lm-evaluation-harness results."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mixlaw.errors import Refused
+from mixlaw.importers import importer_of, read_log
+
+State = Callable[..., str]
+
+
+def test_a_run_is_its_last_checkpoint_and_each_evaluation_set_a_target(tmp_path: Path, state: State) -> None:
+    for step, web in ((50, 2.9), (100, 2.5)):
+        folder = tmp_path / "runs" / "a" / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        (folder / "trainer_state.json").write_text(state(step, 100, web))
+    log = read_log((str(tmp_path / "runs"),))
+    (run,) = log.runs
+    assert run.name == "a" and run.unfinished == "" and "loss.*=eval_*_loss" in log.rules
+    assert run.points[0]["eval_web_loss"] == 2.5 and run.points[0]["eval_code_loss"] == 1.5
+
+
+def test_a_run_that_stopped_early_is_unfinished(tmp_path: Path, state: State) -> None:
+    (tmp_path / "trainer_state.json").write_text(state(50, 100))
+    (run,) = read_log((str(tmp_path),)).runs
+    assert run.unfinished == "stopped at step 50 of 100" and run.name == tmp_path.name
+
+
+def test_nan_is_read_as_the_trainer_writes_it(tmp_path: Path, state: State) -> None:
+    (tmp_path / "trainer_state.json").write_text(state(100, 100, float("nan")))
+    (run,) = read_log((str(tmp_path),)).runs
+    assert run.points[0]["eval_web_loss"] != run.points[0]["eval_web_loss"]
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"log_history": [', '{"log_history": {}, "global_step": 1}'])
+def test_what_is_no_state_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "trainer_state.json").write_text(content)
+    with pytest.raises(Refused, match=r"trainer_state.json is no"):
+        read_log((str(tmp_path),))
+
+
+def results(web: float) -> str:
+    return json.dumps(
+        {
+            "results": {
+                "web": {"alias": "web", "bits_per_byte,none": web, "bits_per_byte_stderr,none": "N/A"},
+                "gsm8k": {"exact_match,strict-match": 0.25, "exact_match_stderr,strict-match": 0.01},
+            },
+            "n-samples": {"web": {"original": 10}},
+        }
+    )
+
+
+def test_the_latest_results_of_each_model_are_a_run(tmp_path: Path) -> None:
+    for model in ("a", "b"):
+        (tmp_path / model).mkdir()
+        (tmp_path / model / "results_2026-01-01T00-00-00.json").write_text(results(1.0))
+    (tmp_path / "b" / "results_2026-02-01T00-00-00.json").write_text(results(0.9))
+    log = read_log((str(tmp_path),))
+    assert {run.name: run.points[0]["web/bits_per_byte"] for run in log.runs} == {"a": 1.0, "b": 0.9}
+    assert log.runs[0].points[0] == {"web/bits_per_byte": 1.0, "gsm8k/exact_match,strict-match": 0.25}
+    assert log.notes == (
+        "results_2026-01-01T00-00-00.json of b is older than results_2026-02-01T00-00-00.json; left out",
+    )
+    assert importer_of((str(tmp_path),)).name == "lm-eval"
+
+
+def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "results_x.json").write_text("[]")
+    with pytest.raises(Refused, match="no result of lm-evaluation-harness"):
+        read_log((str(tmp_path),))

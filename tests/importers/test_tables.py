@@ -1,0 +1,111 @@
+"""Tables of one's own, and the pairs of RegMix and Olmix."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mixlaw.errors import Refused
+from mixlaw.importers import importer_of, read_log
+from mixlaw.importers.base import Reading
+
+
+def write(folder: Path, name: str, text: str) -> str:
+    (folder / name).write_text(text)
+    return str(folder / name)
+
+
+def test_a_long_table_is_the_wide_one(tmp_path: Path) -> None:
+    wide = write(tmp_path, "wide.csv", "run,tokens,web,code\na,10,2.5,1.5\na,20,2.25,1.25\nb,10,3,\n")
+    long = write(
+        tmp_path,
+        "long.csv",
+        "run,tokens,metric,value\na,10,web,2.5\na,10,code,1.5\na,20,web,2.25\na,20,code,1.25\nb,10,web,3\n",
+    )
+    read_wide = read_log((wide,), reading=Reading()).runs
+    read_long = read_log((long,), reading=Reading(long=("metric", "value"))).runs
+    assert read_long == read_wide and read_wide[1].points == ({"run": "b", "tokens": 10, "web": 3.0},)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".tsv"])
+def test_every_kind_of_table_says_the_same(tmp_path: Path, suffix: str) -> None:
+    frame = pd.DataFrame({"run": ["a", "b"], "tokens": [10, 20], "web": [2.5, None]})
+    path = tmp_path / f"runs{suffix}"
+    if suffix == ".parquet":
+        frame.to_parquet(path)
+    elif suffix == ".jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_csv(path, sep="\t", index=False)
+    assert read_log((str(path),)).runs[0].points == ({"run": "a", "tokens": 10, "web": 2.5},)
+    assert "web" not in read_log((str(path),)).runs[1].points[0], "a blank cell was not measured"
+
+
+def test_a_long_table_that_says_two_things_is_refused(tmp_path: Path) -> None:
+    long = write(tmp_path, "long.csv", "run,tokens,metric,value\na,10,web,2.5\na,10,web,2.6\n")
+    with pytest.raises(Refused, match="'web' has two values at run a, tokens 10"):
+        read_log((long,), reading=Reading(long=("metric", "value")))
+    with pytest.raises(Refused, match="no column is called 'name'"):
+        read_log((long,), reading=Reading(long=("name", "value")))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("x.csv", "name,tokens\na,1\n", "has no column 'run'.*--map run=COLUMN"),
+        ("x.csv", "", "cannot be read as a table"),
+        ("x.csv", "run,tokens\n", "has no rows"),
+        ("x.jsonl", '{"run": 1}\n[1]\n', "line 2 is not an object"),
+        ("x.jsonl", "{", "line 1 is not JSON"),
+        ("x.parquet", "text", "cannot be read as a table"),
+        ("x.txt", "text", "no kind of log that is known"),
+    ],
+)
+def test_a_broken_table_is_refused_by_name(tmp_path: Path, name: str, text: str, message: str) -> None:
+    with pytest.raises(Refused, match=message) as refusal:
+        read_log((write(tmp_path, name, text),))
+    assert name in str(refusal.value)
+
+
+MIXTURES = "index,train_arxiv,train_web\n0,0.25,0.75\n1,0.5,0.5\n2,0.125,0.875\n"
+LOSSES = "index,metric/arxiv_val_loss,metric/web_val_loss\n2,1.75,2.75\n0,1.5,2.5\n1,1.25,2.25\n"
+
+
+def test_regmix_is_joined_by_index_whatever_the_order(tmp_path: Path) -> None:
+    paths = write(tmp_path, "mix.csv", MIXTURES), write(tmp_path, "loss.csv", LOSSES)
+    for sources in (paths, paths[::-1]):
+        log = read_log(sources)
+        runs = {run.name: run for run in log.runs}
+        assert runs["0"].settings == {"mix.train_arxiv": 0.25, "mix.train_web": 0.75}
+        assert runs["0"].points == ({"metric/arxiv_val_loss": 1.5, "metric/web_val_loss": 2.5},)
+        assert runs["2"].points[0]["metric/web_val_loss"] == 2.75 and importer_of(sources).name == "regmix"
+    with pytest.raises(Refused, match="there are 1 and 0"):
+        read_log(paths[:1])
+
+
+def test_olmix_is_joined_by_run_and_names_what_only_one_file_knows(tmp_path: Path) -> None:
+    write(tmp_path, "ratios.csv", "run,name,index,web,code\nr1,x,0,0.25,0.75\nr2,y,1,0.5,0.5\n")
+    write(tmp_path, "metrics.csv", "run,name,index,arc_bpb\nr3,z,0,0.75\nr2,y,1,0.5\n")
+    log = read_log((str(tmp_path),))
+    (run,) = log.runs
+    assert run.name == "r2" and run.settings == {"mix.web": 0.5, "mix.code": 0.5} and run.points == ({"arc_bpb": 0.5},)
+    assert log.rules == ("loss.arc_bpb=arc_bpb",)
+    assert log.notes == (
+        "1 runs are in ratios.csv alone and left out: r1",
+        "1 runs are in metrics.csv alone and left out: r3",
+    )
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        ("name,arc\nx,1\n", "share no column run or run_id"),
+        ("run,arc\nr1,1\nr1,2\n", "run 'r1' stands twice"),
+        ("run,arc\nr9,1\n", "no 'run' is in both"),
+    ],
+)
+def test_pairs_that_cannot_be_joined_are_refused(tmp_path: Path, metrics: str, message: str) -> None:
+    write(tmp_path, "ratios.csv", "run,web,code\nr1,0.25,0.75\n")
+    write(tmp_path, "metrics.csv", metrics)
+    with pytest.raises(Refused, match=message):
+        read_log((str(tmp_path),))

@@ -1,0 +1,102 @@
+"""TensorBoard event files: both kinds of scalar, hyperparameters, restarts, and files cut short."""
+
+import struct
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
+from mixlaw.importers import importer_of, read_log
+from mixlaw.importers.tensorboard import masked_crc32c
+
+Encoder = Callable[[Iterable[tuple[int, int | float | str | bytes]]], bytes]
+Writer = Callable[..., bytes]
+
+
+def framed(events: Iterable[bytes]) -> bytes:
+    """TFRecord: length, its checksum, data, its checksum."""
+    file = b""
+    for event in events:
+        size = struct.pack("<Q", len(event))
+        file += size + struct.pack("<I", masked_crc32c(size)) + event + struct.pack("<I", masked_crc32c(event))
+    return file
+
+
+def float_field(number: int, value: float) -> bytes:
+    return bytes([number << 3 | 5]) + struct.pack("<f", value)
+
+
+@pytest.fixture
+def scalar(message: Encoder) -> Writer:
+    """An event with one scalar, as torch writes it or as TensorFlow 2 does (a tensor)."""
+
+    def make(step: int, tag: str, value: float, tensor: bool = False) -> bytes:
+        content = message([(1, tag)]) + float_field(2, value)
+        if tensor:
+            held = message([(1, 1), (2, b""), (4, struct.pack("<f", value))])
+            content = message([(1, tag), (8, held)])
+        return message([(1, 1.7e9), (2, step), (5, message([(1, content)]))])
+
+    return make
+
+
+def test_the_checksum_is_that_of_the_format() -> None:
+    """CRC-32C of "123456789" is E3069283 (RFC 3720, B.4 gives its kin); masked as TensorFlow does."""
+    masked = ((0xE3069283 >> 15 | 0xE3069283 << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    assert masked_crc32c(b"123456789") == masked
+
+
+@pytest.mark.parametrize("tensor", [False, True])
+def test_every_point_of_a_curve_is_read(tmp_path: Path, scalar: Writer, tensor: bool) -> None:
+    steps = range(0, 20_000, 10)
+    (tmp_path / "a").mkdir()
+    events = framed(scalar(step, "eval/web", 2.5, tensor) for step in steps)
+    (tmp_path / "a" / "events.out.tfevents.1.host").write_bytes(events)
+    (run,) = read_log((str(tmp_path),)).runs
+    assert run.name == "a" and [point["step"] for point in run.points] == list(steps)
+    assert {point["eval/web"] for point in run.points} == {2.5}
+
+
+def test_a_restart_replaces_what_it_logs_again_and_says_so(tmp_path: Path, scalar: Writer) -> None:
+    first = framed([scalar(10, "loss", 3.0), scalar(20, "loss", 2.0)])
+    second = framed([scalar(20, "loss", 2.5), scalar(30, "loss", 1.5)])
+    (tmp_path / "events.out.tfevents.1.host").write_bytes(first)
+    (tmp_path / "events.out.tfevents.2.host").write_bytes(second)
+    log = read_log((str(tmp_path),))
+    assert [point["loss"] for point in log.runs[0].points] == [3.0, 2.5, 1.5]
+    assert any("1 values were logged again" in note for note in log.notes)
+
+
+def test_hyperparameters_of_the_folder_below_are_settings_of_the_run(
+    tmp_path: Path, scalar: Writer, message: Encoder
+) -> None:
+    (tmp_path / "a" / "1699").mkdir(parents=True)
+    (tmp_path / "a" / "events.out.tfevents.1.host").write_bytes(framed([scalar(10, "loss.web", 3.0)]))
+    pairs = {"mix.web": (2, 0.75), "note": (3, "text")}
+    start = message([(1, message([(1, name), (2, message([held]))])) for name, held in pairs.items()])
+    plugin = message([(1, "hparams"), (2, message([(3, start)]))])
+    value = message([(1, "_hparams_/session_start_info"), (9, message([(1, plugin)]))])
+    event = message([(5, message([(1, value)]))])
+    (tmp_path / "a" / "1699" / "events.out.tfevents.1.host").write_bytes(framed([event]))
+    (run,) = read_log((str(tmp_path),)).runs
+    assert run.name == "a" and run.settings == {"mix.web": 0.75, "note": "text"}
+
+
+def test_a_file_cut_short_or_damaged_keeps_what_comes_before(tmp_path: Path, scalar: Writer) -> None:
+    whole = framed(scalar(step, "loss", 3.0) for step in (10, 20, 30))
+    size = len(whole) // 3
+    for place, content in (
+        (2 * size, whole[: 2 * size + 5]),
+        (2 * size, whole[:-1]),
+        (size, whole[:size] + b"\xff" + whole[size + 1 :]),
+    ):
+        (tmp_path / "events.out.tfevents.1.host").write_bytes(content)
+        log = read_log((str(tmp_path),))
+        assert len(log.runs[0].points) == place // size
+        assert len(log.notes) == 1 and "what comes before is kept" in log.notes[0]
+
+
+def test_a_folder_and_a_file_are_recognised(tmp_path: Path, scalar: Writer) -> None:
+    file = tmp_path / "events.out.tfevents.1.host"
+    file.write_bytes(framed([scalar(10, "loss", 3.0)]))
+    assert importer_of((str(tmp_path),)).name == importer_of((str(file),)).name == "tensorboard"
