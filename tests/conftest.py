@@ -21,7 +21,7 @@ def reference() -> Path:
     return REFERENCE
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def planted() -> Callable[..., pd.DataFrame]:
     """Makes a run table of exponential mixing laws with irreducible, size and token terms, and noise if asked."""
 

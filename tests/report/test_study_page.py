@@ -1,0 +1,122 @@
+"""The report of a study: whole, self-contained, and true to the files it shows."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from shutil import copytree
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mixlaw.errors import Refused
+from mixlaw.law_file import write_law
+from mixlaw.optimize.optimum import write_optimum
+from mixlaw.report.page import Section, render
+from mixlaw.report.study import study_page
+from mixlaw.runs import check_runs, write_runs
+from mixlaw.study import Study, open_study, solve
+
+Planted = Callable[..., pd.DataFrame]
+PLAN = """
+name = "Planted <study>"
+[corpus]
+path = "corpus"
+targets = ["code", "web"]
+[proxies]
+sizes = ["0.03M", "0.1M"]
+tokens = [100_000, 200_000]
+[target]
+size = "0.2M"
+tokens = 400_000
+[weights]
+web = 2
+code = 1
+"""
+
+
+def shard(tokens: int) -> dict[str, object]:
+    return {"file": "x", "documents": 1, "bytes": tokens, "tokens": tokens, "sha256": ""}
+
+
+def manifest() -> dict[str, object]:
+    empty: dict[str, object] = {"duplicates": 0, "skipped": {}}
+    domains = {name: {"train": shard(10**6), "validation": shard(10**4)} | empty for name in ("books", "code", "web")}
+    tokenizer = {"vocabulary_size": 256, "end_of_document": 0, "sha256": ""}
+    return {"format": "mixlaw corpus 1", "dtype": "uint16", "tokenizer": tokenizer, "domains": domains}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory, planted: Planted) -> Study:
+    """A study whose proxies measured a known law, solved, and run in full where the law says."""
+    tmp_path = tmp_path_factory.mktemp("study")
+    (tmp_path / "plan.toml").write_text(PLAN)
+    (tmp_path / "corpus.json").write_text(json.dumps(manifest()))
+    scales = ((26_784, 100_000), (26_784, 200_000), (94_528, 100_000), (94_528, 200_000))
+    write_runs(check_runs(planted(runs=20, noise=0.003, scales=scales)), tmp_path / "runs.csv")
+    law, optimum = solve(open_study(tmp_path))
+    write_law(law, tmp_path / "law.json")
+    write_optimum(optimum, tmp_path / "optimum.json")
+    solved = open_study(tmp_path)
+    params, tokens = solved.target_scale
+    rows = []
+    for name, mixture in solved.compared.items():
+        losses = law.at(params, tokens).law.predict(mixture.aligned(law.domains)[None])[0]
+        for seed in range(2):
+            row = {"run": f"{name}-{seed}", "group": name, "params": params, "tokens": tokens, "seed": seed}
+            row |= {f"mix.{domain}": share for domain, share in mixture.as_dict().items()}
+            rows.append(row | {f"loss.{t}": loss + 0.01 * seed for t, loss in zip(law.targets, losses, strict=True)})
+    write_runs(check_runs(pd.DataFrame(rows)), tmp_path / "full_runs.csv")
+    return open_study(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def page(study: Study) -> str:
+    return study_page(study)
+
+
+def test_the_page_is_self_contained_and_escapes_what_users_wrote(page: str) -> None:
+    assert "Planted &lt;study&gt;" in page and "<study>" not in page
+    assert not re.search(r'(src|href)="http', page) and "<script" not in page
+    assert page.count("<svg") == page.count("</svg>") == 6
+
+
+def test_the_page_shows_every_full_run_as_it_was_measured(study: Study, page: str) -> None:
+    for outcome in study.outcomes:
+        assert f"{outcome.predicted:.4f}" in page
+        assert ", ".join(f"{loss:.4f}" for loss in outcome.measured) in page
+
+
+def test_a_study_half_done_is_reported_as_far_as_it_is(study: Study, tmp_path: Path) -> None:
+    folder = copytree(study.folder, tmp_path / "half")
+    for name in ("full_runs.csv", "optimum.json", "law.json"):
+        (folder / name).unlink()
+        page = study_page(open_study(folder))
+        assert "What the proxies measured" in page
+        assert "What came out" not in page
+
+
+def test_the_same_study_makes_the_same_page(study: Study, page: str) -> None:
+    assert page == study_page(open_study(study.folder))
+
+
+def test_full_runs_are_held_against_predictions_by_the_name_of_their_mixture(study: Study) -> None:
+    assert [outcome.name for outcome in study.outcomes] == ["optimum", "natural", "uniform"]
+    for outcome in study.outcomes:
+        assert outcome.mean == pytest.approx(outcome.predicted + 0.005, abs=2e-3)
+        assert outcome.inside
+
+
+def test_the_optimum_of_a_study_keeps_the_limits_of_its_plan(study: Study) -> None:
+    assert study.optimum is not None and study.optimum.certified
+    assert study.limits.allows(np.array(study.optimum.mixture.aligned(study.limits.domains)))
+
+
+def test_a_folder_without_a_plan_is_not_a_study(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"no plan\.toml"):
+        open_study(tmp_path)
+
+
+def test_a_page_without_figures_is_still_a_page() -> None:
+    assert "<h2>Empty</h2>" in render("Title", ["lead"], [Section("Empty")])
