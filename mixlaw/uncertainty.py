@@ -205,8 +205,9 @@ class _Target:
 
     def spread(self) -> Array:
         """How unit errors move the parameters: those of runs alone, those repeats share, those of the priors."""
+        # The symmetric root: a prior's k-th error then means the same for every target, so that they can share it.
         values, base = np.linalg.eigh(self.precision)
-        root = self.inverse @ base * np.sqrt(np.maximum(values, 0.0))
+        root = self.inverse @ (base * np.sqrt(np.maximum(values, 0.0))) @ base.T
         alone, together = np.sqrt(1 - self.shared), np.sqrt(self.shared)
         return np.hstack([alone * self.moves, together * self.moves @ self.members, root])
 
