@@ -11,7 +11,7 @@ from mixlaw.export import EXPORTERS, exporter_called
 from mixlaw.export.paths import read_paths
 from mixlaw.export.prepare import prepare
 from mixlaw.export.sidecar import NAME as SIDECAR
-from mixlaw.export.sidecar import origin, sidecar
+from mixlaw.export.sidecar import origin, sidecar, sizes_behind
 from mixlaw.export.sizes import read_sizes
 from mixlaw.files import write_json, write_text
 from mixlaw.mixture import read_mixture
@@ -62,7 +62,7 @@ def run(
         exporter,
         stages,
         places=None if paths is None else read_paths(paths),
-        sizes=None if available is None else read_sizes(available),
+        sizes=sizes_behind(origins[0], stages[0]) if available is None else read_sizes(available),
         budget_tokens=budget,
         unit=unit,
     )

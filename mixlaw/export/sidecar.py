@@ -6,12 +6,15 @@ from typing import Any
 
 from mixlaw.export.base import MEANING, Exporter
 from mixlaw.export.prepare import Prepared
+from mixlaw.export.sizes import Size
 from mixlaw.files import read_json, sha256
 from mixlaw.mixture import Mixture
 from mixlaw.version import __version__
 
 NAME = "mixlaw-mixture.json"
-KEPT = ("params", "tokens", "loss", "low", "high", "gap", "certified", "law", "runs", "law_sha256", "runs_sha256")
+SCALE = ("params", "tokens", "epochs")
+CLAIM = ("loss", "low", "high", "gap", "certified")
+EVIDENCE = ("law", "law_sha256", "runs", "runs_sha256")
 
 
 def origin(path: Path | str) -> dict[str, Any]:
@@ -19,8 +22,18 @@ def origin(path: Path | str) -> dict[str, Any]:
     content = read_json(path)
     kept = {}
     if isinstance(content, dict) and isinstance(content.get("mixture"), dict):
-        kept = {key: content[key] for key in KEPT if key in content}
+        kept = {key: content[key] for key in (*SCALE, *CLAIM, *EVIDENCE) if key in content}
     return {"file": Path(path).name, "sha256": sha256(path), **kept}
+
+
+def sizes_behind(origin: Mapping[str, Any], mixture: Mixture) -> dict[str, Size]:
+    """Available tokens that an optimum's epochs imply: proportion x budget / epochs; empty where it knows none."""
+    epochs, budget = origin.get("epochs"), origin.get("tokens")
+    if not (isinstance(epochs, Mapping) and isinstance(budget, int | float)):
+        return {}
+    proportions = mixture.as_dict()
+    passes = {name: value for name, value in epochs.items() if isinstance(value, int | float) and value > 0}
+    return {name: Size(proportions[name] * budget / value) for name, value in passes.items() if name in proportions}
 
 
 def sidecar(
