@@ -98,10 +98,10 @@ def most_probable(curve: Curve, starts: Array, losses: Array, prior: Prior, hube
     residuals = np.empty((targets, frame.losses.shape[1]))
     fixed_point = _FixedPoint.fresh(noise)
     active = np.arange(targets)
-    for _ in range(ROUNDS):
+    for round_ in range(ROUNDS):
         part = frame.take(active)
         problem = part.problem(noise[active])
-        minimum = minimise(curve, theta[active], problem)
+        minimum = minimise(curve, theta[active], problem, near=round_ > 0)
         theta[active], residuals[active] = minimum.theta, minimum.residuals
         objective[active], converged[active] = minimum.objective, minimum.converged
         freedom[active] = part.count - _decided(curve, problem, minimum, part.runs)

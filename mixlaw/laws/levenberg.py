@@ -108,7 +108,9 @@ class Minimum:
     iterations: NDArray[np.intp]
 
 
-def minimise(curve: Curve, start: Array, problem: Problem, iterations: int = ITERATIONS) -> Minimum:
+def minimise(
+    curve: Curve, start: Array, problem: Problem, iterations: int = ITERATIONS, near: bool = False
+) -> Minimum:
     """Minimise all problems from the given parameters; deterministic, and independent across problems.
 
     Args:
@@ -116,11 +118,12 @@ def minimise(curve: Curve, start: Array, problem: Problem, iterations: int = ITE
         start: (B, p) first parameters; clipped to the bounds.
         problem: losses, weights, penalty and bounds.
         iterations: most steps to try; fewer than needed leaves `converged` false.
+        near: whether the start is thought to be near the minimum: begin with exact Newton steps.
     """
     theta = np.clip(start, problem.lower, problem.upper)
     residuals = problem.losses - curve.values(theta)
     objective = problem.objective(theta, residuals)
-    state = _Damping.fresh(len(theta))
+    state = _Damping.fresh(len(theta), near)
     settled = SETTLED * _sum_of_squares(problem)
     converged, count = np.zeros(len(theta), dtype=bool), np.zeros(len(theta), dtype=np.intp)
     active = np.arange(len(theta))
@@ -128,11 +131,14 @@ def minimise(curve: Curve, start: Array, problem: Problem, iterations: int = ITE
         if not len(active):
             break
         part = problem.take(active)
-        damping = state.damping[active]
-        step, promised, slope = _step(curve, part, theta[active], residuals[active], damping, state.exact[active])
+        last = (state.damping[active] == 0) & (state.exact[active] | state.uphill[active])
+        step, promised, slope = _step(
+            curve, part, theta[active], residuals[active], state.damping[active], state.exact[active]
+        )
         trial = np.clip(theta[active] + step, part.lower, part.upper)
-        trial_residuals = part.losses - curve.values(trial)
-        trial_objective = part.objective(trial, trial_residuals)
+        with np.errstate(over="ignore", invalid="ignore"):  # a step too far is refused below, whatever it overflows to
+            trial_residuals = part.losses - curve.values(trial)
+            trial_objective = np.nan_to_num(part.objective(trial, trial_residuals), nan=np.inf)
         fall = objective[active] - trial_objective
         rounding = ROUNDING * objective[active]
         better = (slope >= 0) & (fall >= -rounding)
@@ -141,8 +147,10 @@ def minimise(curve: Curve, start: Array, problem: Problem, iterations: int = ITE
         theta[taken], residuals[taken] = trial[better], trial_residuals[better]
         objective[taken] = trial_objective[better]
         count[active] += 1
-        converged[active] = small & (damping == 0)
-        state.update(active, better, small, slope < 0, fall / np.maximum(promised, rounding + np.finfo(float).tiny))
+        converged[active] = small & last
+        with np.errstate(over="ignore"):
+            ratio = fall / np.maximum(promised, rounding + np.finfo(float).tiny)
+        state.update(active, better, small, slope < 0, ratio)
         active = active[~converged[active] & (state.damping[active] < LARGEST_DAMPING)]
     return Minimum(theta, objective, residuals, converged, count)
 
@@ -154,10 +162,12 @@ class _Damping:
     damping: Array
     growth: Array
     exact: Mask
+    uphill: Mask  # the exact Hessian has led uphill: it is not positive definite here
 
     @classmethod
-    def fresh(cls, count: int) -> "_Damping":
-        return cls(np.full(count, 1e-3), np.full(count, 4.0), np.zeros(count, dtype=bool))
+    def fresh(cls, count: int, near: bool) -> "_Damping":
+        damping = np.full(count, 0.0 if near else 1e-3)
+        return cls(damping, np.full(count, 4.0), np.full(count, near), np.zeros(count, dtype=bool))
 
     def update(self, active: "NDArray[np.intp]", better: Mask, small: Mask, uphill: Mask, ratio: Array) -> None:
         """Relax where the model foretold the fall, tighten where it did not; `ratio` is fall over promised fall."""
@@ -165,10 +175,12 @@ class _Damping:
         damping, growth = self.damping[active], self.growth[active]
         tightened = np.maximum(damping * growth, 1e-9)
         # A small step under damping may still be far from the minimum along a direction the runs hardly decide:
-        # take the damping off and look again before calling it the end.
+        # take the damping off and look again, with the exact Hessian, before calling it the end.
         self.damping[active] = np.where(better, np.where(small, 0.0, damping * relax), tightened)
         self.growth[active] = np.where(better, 4.0, np.minimum(growth * 2, 1e3))
-        self.exact[active] = ~uphill & (self.exact[active] | (better & (ratio > 0.5) & (ratio < 2.0)))
+        self.uphill[active] |= uphill & self.exact[active]
+        trusted = self.exact[active] | (better & (ratio > 0.5) & (ratio < 2.0)) | (small & ~self.uphill[active])
+        self.exact[active] = ~uphill & trusted
 
 
 def _sum_of_squares(problem: Problem) -> Array:
