@@ -8,8 +8,10 @@ from mixlaw.surfaces.joint import Joint
 from mixlaw.surfaces.nested import Nested
 from mixlaw.surfaces.pooled import Pooled
 from mixlaw.surfaces.single import Single
+from mixlaw.surfaces.transfer import Transfer
 
 SURFACES: dict[str, type[Surface]] = {
-    surface.scale: surface for surface in (Single, Nested, Pooled, Chinchilla, Additive, Joint, ExponentialSurface)
+    surface.scale: surface
+    for surface in (Single, Nested, Pooled, Transfer, Chinchilla, Additive, Joint, ExponentialSurface)
 }
 """Every surface by the name that `--scale` takes."""
