@@ -13,6 +13,7 @@ from mixlaw.corpus.build import build_corpus, check_out
 from mixlaw.corpus.builtin import builtin_domains
 from mixlaw.corpus.readers import KINDS, Skipped, read_documents
 from mixlaw.corpus.shards import Corpus
+from mixlaw.corpus.spool import reasons
 from mixlaw.corpus.tokenizer import load_tokenizer
 from mixlaw.errors import Refused
 from mixlaw.files import to_json
@@ -139,8 +140,7 @@ def _describe(console: Console, corpus: Corpus) -> None:
     console.print(table)
     for name in corpus.domains:
         if corpus.skipped[name]:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(corpus.skipped[name].items()))
-            console.print(f"[yellow]note[/] '{name}' skipped {reasons}", soft_wrap=True)
+            console.print(f"[yellow]note[/] '{name}' {reasons(corpus.skipped[name])}", soft_wrap=True)
         if held_out[name].tokens < ENOUGH_TO_MEASURE:
             console.print(
                 f"[yellow]note[/] '{name}' holds out {held_out[name].tokens} tokens: its losses will be noisy; add "

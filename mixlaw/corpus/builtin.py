@@ -51,8 +51,8 @@ def code(text: str) -> Iterator[str]:
     for found in _docstrings(text):
         first, last = found.statement.lineno - 1, found.statement.end_lineno or found.statement.lineno
         before = lines[first].encode()[: found.statement.col_offset].decode()
-        after = lines[last - 1].encode()[found.statement.end_col_offset :]
-        if not before.strip() and not after.strip():
+        after = lines[last - 1].encode()[found.statement.end_col_offset :].strip()
+        if not before.strip() and (not after or after.startswith(b"#")):
             lines[first:last] = [f"{before}pass\n" if found.alone else "", *[""] * (last - first - 1)]
     yield COMMENTS.sub("", "".join(lines), count=1)
 
@@ -188,12 +188,13 @@ class _Docstring(NamedTuple):
 
 
 def _docstrings(text: str) -> Iterator[_Docstring]:
-    """The strings that modules, classes and functions begin with."""
+    """The strings that modules, classes and functions begin with, wherever those stand."""
     waiting: list[ast.AST] = [ast.parse(text)]
     while waiting:
         node = waiting.pop()
+        for part in ("body", "orelse", "handlers", "finalbody", "cases"):
+            waiting.extend(getattr(node, part, ()))
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
-            waiting.extend(node.body)
             match node.body[0]:
                 case ast.Expr(value=ast.Constant(value=str(found))) as statement:
                     yield _Docstring(statement, found, len(node.body) == 1)

@@ -2,7 +2,6 @@
 
 import codecs
 import gzip
-import io
 import json
 import os
 import zlib
@@ -10,14 +9,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, BinaryIO
 
 from mixlaw.errors import Refused
 
 PIECE_CHARACTERS = 16_384
 """A text file up to this long is one document; a longer one is running text, and is cut into pieces up to this long."""
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES, PACKED_BYTES = 1 << 20, 1 << 15
 TEXT = (".txt", ".md")
 LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 KINDS = (*TEXT, *LINES, ".parquet")
@@ -25,7 +25,7 @@ KINDS = (*TEXT, *LINES, ".parquet")
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file or row that gave no document; `reason` reads after a count: "3 files not UTF-8"."""
+    """A file or row that gave no document, and why: "files not UTF-8", of which there may be several."""
 
     reason: str
 
@@ -167,11 +167,32 @@ def _decompressed(path: Path, kind: str) -> Iterator[tuple[Iterable[bytes], tupl
         except ImportError:
             raise Refused(f"{path} needs the package zstandard; install mixlaw[train]") from None
         with path.open("rb") as packed:
-            reader = zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
-            yield io.BufferedReader(reader, BLOCK_BYTES), (zstandard.ZstdError,)
+            yield _lines_of(_unpacked(packed, zstandard)), (zstandard.ZstdError,)
     else:
         with path.open("rb") as file:
             yield file, ()
+
+
+def _unpacked(packed: BinaryIO, zstandard: ModuleType) -> Iterator[bytes]:
+    """Decompress frame after frame; unlike the library's own reader, do not take a file cut short for one that ends."""
+    decoder = zstandard.ZstdDecompressor().decompressobj()
+    inside = False
+    while block := packed.read(PACKED_BYTES):
+        while block:
+            yield decoder.decompress(block)
+            inside, block = not decoder.eof, decoder.unused_data
+            if not inside:
+                decoder = zstandard.ZstdDecompressor().decompressobj()
+    if inside:
+        raise zstandard.ZstdError("the file ends inside a frame")
+
+
+def _lines_of(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for block in blocks:
+        *whole, rest = (rest + block).split(b"\n")
+        yield from whole
+    yield rest
 
 
 def _row_text(line: bytes, text_field: str, first_of: Path | None) -> str | Skipped:

@@ -121,10 +121,14 @@ def _write(name: str, documents: Iterable[str | Skipped], path: Path, notice: No
 def _check(name: str, kept: int, duplicates: int, skipped: Mapping[str, int]) -> None:
     if kept > 1:
         return
-    lost = [f"{count} {reason}" for reason, count in sorted(skipped.items())]
-    lost += [f"{duplicates} duplicates"] if duplicates else []
-    found = f"'{name}' has {'one document' if kept else 'no document'} ({', '.join(lost) or 'nothing was skipped'})"
+    lost = {**skipped, **({"duplicates": duplicates} if duplicates else {})}
     raise Refused(
-        f"{found}; a domain needs at least two, one to train on and one held out; add text, or give it as .jsonl or "
-        f".parquet with one document a row"
+        f"'{name}' has {'one document' if kept else 'no document'} ({reasons(lost)}); a domain needs at least two, one "
+        f"to train on and one held out; add text, or give it as .jsonl or .parquet with one document a row"
     )
+
+
+def reasons(skipped: Mapping[str, int]) -> str:
+    """What was passed over and how often, in one line."""
+    listed = ", ".join(f"{reason}: {count}" for reason, count in sorted(skipped.items()))
+    return f"skipped {listed}" if listed else "nothing was skipped"

@@ -139,7 +139,7 @@ def test_a_mixture_that_keeps_changing_is_followed_within_the_harmonic_bound(cou
     """Against a mixture that favours whatever is owed most, which is the worst there is."""
     random = np.random.default_rng(seed)
     order, owed = order_of(np.ones(count)), np.zeros(count)
-    for _ in range(150):
+    for _ in range(60):
         credit = order.credit
         favoured = credit >= np.quantile(credit, random.uniform(0, 1))
         order.set_mixture(np.where(favoured, 1.0, random.uniform(0, 0.1, count) + 1e-9))
