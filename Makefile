@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo test test-consumers lint bench-published
+.PHONY: help demo test test-slow test-gpu test-consumers bench-published bench-laws bench-surfaces bench-optimum bench-designs bench-order bench-swarm
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -35,3 +35,30 @@ test: $(VENV)/installed  ## format, lint, types and every test but the slow and 
 
 test-consumers: .venv-consumers/installed  ## let the trainers read what we export, and read what the loggers write
 	.venv-consumers/bin/python -m pytest -m consumers tests/export tests/importers
+
+test-slow: $(VENV)/installed  ## the tests that take minutes
+	$(BIN)/pytest -m slow
+
+test-gpu:  ## the tests that need a CUDA device, with the python of that machine
+	python3 -m pytest -m gpu
+
+bench-published: $(VENV)/installed  ## published predictions made again: RedPajama to 1B, M1-M4 on three domains, Chinchilla
+	$(BIN)/python benchmarks/published.py
+
+bench-laws: $(VENV)/installed  ## laws at one scale, intervals and comparisons beside alternatives fitted in the same run
+	$(BIN)/python benchmarks/laws.py
+
+bench-surfaces: $(VENV)/installed  ## laws over mixture, size and tokens beside Chinchilla, additive and joint
+	$(BIN)/python benchmarks/surfaces.py
+
+bench-optimum: $(VENV)/installed  ## the certified solver beside another library's, and the regret of its choices
+	$(BIN)/python benchmarks/optimum.py
+
+bench-designs: $(VENV)/installed  ## how many runs each design needs for the same regret
+	$(BIN)/python benchmarks/designs.py
+
+bench-order: $(VENV)/installed  ## the order of sequences beside grain's and random draws
+	$(BIN)/python benchmarks/order.py
+
+bench-swarm: $(VENV)/installed  ## packed and solo proxies beside an eager transformers loop
+	$(BIN)/python benchmarks/swarm.py

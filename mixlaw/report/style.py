@@ -47,12 +47,12 @@ def styled() -> Iterator[None]:
 
 
 def svg(figure: Figure) -> str:
-    """The figure as an `<svg>` element: no XML header, no date, scaled by its container."""
+    """The figure as an `<svg>` element: no XML header, no date; it shrinks with its container but does not outgrow it."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
-    return re.sub(r'(<svg[^>]*?) width="[^"]*" height="[^"]*"', r"\1", text, count=1)
+    return re.sub(r'(<svg[^>]*?) width="([0-9.]+)pt" height="[^"]*"', r'\1 style="max-width: \2pt"', text, count=1)
 
 
 def span(axes: Axes, low: float, high: float) -> None:
