@@ -28,10 +28,6 @@ Limit = Annotated[
 Available = Annotated[
     Path | None, typer.Option(help="Unique tokens by domain: .json, or a corpus folder.", show_default=False)
 ]
-Budget = Annotated[
-    float | None,
-    typer.Option(help="With --available: tokens of the full run, where they are not --tokens.", show_default=False),
-]
 MaxEpochs = Annotated[float, typer.Option(help="With --available: passes over a domain allowed.")]
 AtMost = Annotated[
     list[str] | None,
@@ -48,9 +44,8 @@ def limits_from(
     available: Path | None,
     tokens: float | None,
     max_epochs: float,
-    budget: float | None = None,
 ) -> Limits:
-    """The limits that flags ask for; those of availability are for a budget, `tokens` if it is not given.
+    """The limits that flags ask for.
 
     Raises:
         Refused: for flags that cannot be read, unknown domains, or limits that no mixture meets.
@@ -60,7 +55,7 @@ def limits_from(
         floors=pairs(floor, "--floor"),
         caps=pairs(cap, "--cap"),
         available=None if available is None else read_available(available),
-        budget_tokens=tokens if budget is None else budget,
+        budget_tokens=tokens,
         max_epochs=max_epochs,
     )
     return with_linear_limits(limits, limit or [])

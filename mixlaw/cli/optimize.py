@@ -12,7 +12,6 @@ from rich.table import Table
 from mixlaw.cli.limit_flags import (
     AtMost,
     Available,
-    Budget,
     Cap,
     Floor,
     Law,
@@ -51,7 +50,6 @@ def run(
     floor: Floor = None,
     limit: Limit = None,
     available: Available = None,
-    budget: Budget = None,
     max_epochs: MaxEpochs = 4.0,
     at_most: AtMost = None,
     prior: Annotated[Path | None, typer.Option(help="Mixture to stay near: .json.", show_default=False)] = None,
@@ -72,6 +70,9 @@ def run(
         float, typer.Option(help="Nats within which mixtures count as near-optimal; 0 leaves their ranges out.")
     ] = SLACK,
     trust: Trust = False,
+    discount_repeats: Annotated[
+        bool, typer.Option(help="With --available: count repeated data for less (arXiv 2305.16264).")
+    ] = False,
     interval: Annotated[float, typer.Option(help="How often the interval is to hold the measured loss.")] = 0.9,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Optimum to write: .json.", show_default=False)
@@ -83,7 +84,7 @@ def run(
     Example: mixlaw optimize law.json --tokens 2e10 --available tokens.json --max-epochs 4 -o optimum.json
     """
     fitted = read_law(law)
-    limits = limits_from(fitted.domains, cap, floor, limit, available, tokens, max_epochs, budget)
+    limits = limits_from(fitted.domains, cap, floor, limit, available, tokens, max_epochs)
     found = optimize(
         fitted,
         params=params,
@@ -100,6 +101,7 @@ def run(
         },
         slack=slack,
         trust=trust,
+        discount_repeats=discount_repeats,
         interval=interval,
     )
     found = replace(found, origin={**found.origin, "law_sha256": sha256(law)})
@@ -125,7 +127,7 @@ def show(console: Console, found: Optimum) -> None:
     for active in found.active:
         console.print(f"held back by the {active.limit}: {active.words}")
     what = "largest loss" if found.objective == "worst" else "loss"
-    scale = f"{in_words(found.params)} params, {in_words(found.tokens)} tokens"
+    scale = f"{in_words(found.predicted_params)} params, {in_words(found.predicted_tokens)} tokens"
     console.print(
         f"{what} {found.loss:.4f} ({found.interval:.0%} interval {found.low:.4f} to {found.high:.4f}) at {scale}",
     )

@@ -10,7 +10,6 @@ from rich.table import Table
 from mixlaw.cli.limit_flags import (
     AtMost,
     Available,
-    Budget,
     Cap,
     Floor,
     Law,
@@ -46,7 +45,6 @@ def run(
     floor: Floor = None,
     limit: Limit = None,
     available: Available = None,
-    budget: Budget = None,
     max_epochs: MaxEpochs = 4.0,
     at_most: AtMost = None,
     trust: Trust = False,
@@ -61,10 +59,8 @@ def run(
     Example: mixlaw pareto law.json --groups groups.json --cap code=0.4 -o front.csv
     """
     fitted = read_law(law)
-    limits = limits_of(
-        fitted, limits_from(fitted.domains, cap, floor, limit, available, tokens, max_epochs, budget), trust
-    )
-    at = fitted.at(params, tokens)
+    limits = limits_of(fitted, limits_from(fitted.domains, cap, floor, limit, available, tokens, max_epochs), trust)
+    at = fitted.for_choosing(params, tokens)
     found = pareto(
         at,
         read_groups(groups),

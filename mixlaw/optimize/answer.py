@@ -12,6 +12,7 @@ from mixlaw.optimize.optimum import Baseline, Optimum
 from mixlaw.optimize.prices import active_limits
 from mixlaw.optimize.program import Program
 from mixlaw.optimize.question import Question
+from mixlaw.optimize.repetition import Discounted
 from mixlaw.regret import regret_of
 from mixlaw.version import __version__
 
@@ -20,6 +21,9 @@ CERTIFIED = 1e-6
 
 EXTENTS = 120
 """Domains up to which near-optimal ranges are worked out: they take two programs for each."""
+
+AS_GOOD_AS_NEW = 4.0
+"""Passes over a domain up to which repeated data are nearly as good as new (Muennighoff et al. 2023, 2305.16264)."""
 
 FELT = 1e-3
 """Expected regret, nats per token, below which nobody would feel it."""
@@ -36,7 +40,9 @@ def answer(asked: Question, program: Program, proportions: Array, best: Solution
     losses = at.law.predict(proportions[None])[0]
     loss = asked.loss_at(proportions)
     low, high = asked.interval_at(proportions)
-    gap = None if best is None else max(program.value(proportions) - best.lower_bound, 0.0)
+    value = program.value(proportions)
+    bound = None if best is None else min(best.lower_bound, value)
+    gap = None if bound is None else value - bound
     baselines, notes = _baselines(asked, proportions)
     supply = asked.limits.supply
     near: Mapping[str, tuple[float, float]] = {}
@@ -51,7 +57,7 @@ def answer(asked: Question, program: Program, proportions: Array, best: Solution
         low=low,
         high=high,
         interval=asked.interval,
-        lower_bound=None if best is None else best.lower_bound,
+        lower_bound=bound,
         gap=gap,
         certified=gap is not None and gap <= CERTIFIED,
         losses=dict(zip(at.law.targets, map(float, losses), strict=True)),
@@ -65,10 +71,12 @@ def answer(asked: Question, program: Program, proportions: Array, best: Solution
         kl=asked.kl,
         divergence=program.divergence(proportions)[0],
         epochs={} if supply is None else dict(zip(domains, map(float, supply.epochs(proportions)), strict=True)),
-        budget_tokens=None if supply is None else supply.budget_tokens,
+        repeats_discounted=isinstance(at.law, Discounted),
         weights=dict(zip(at.law.targets, map(float, asked.weights), strict=True)),
-        params=at.params,
-        tokens=at.tokens,
+        params=asked.params,
+        tokens=asked.tokens,
+        predicted_params=at.params,
+        predicted_tokens=at.tokens,
         version=__version__,
     )
 
@@ -129,5 +137,14 @@ def _warnings(asked: Question, mixture: Mixture, baselines: Mapping[str, Baselin
             said.append(
                 f"a run on the optimum beats one on the {name} mixture with probability {better:.2f} only: "
                 "the law cannot tell them apart for sure"
+            )
+    supply = asked.limits.supply
+    if supply is not None and not isinstance(asked.at.law, Discounted):
+        epochs = supply.epochs(np.array(mixture.proportions))
+        often = [f"'{d}' {e:.3g} times" for d, e in zip(mixture.domains, epochs, strict=True) if e > AS_GOOD_AS_NEW]
+        if often:
+            said.append(
+                f"{', '.join(often)}: beyond {AS_GOOD_AS_NEW:g} passes repeated data are worth clearly less than new, "
+                "and this law counts them as new; see --discount-repeats"
             )
     return said

@@ -8,7 +8,7 @@ import numpy as np
 from mixlaw.choose import CANDIDATES, choose
 from mixlaw.design.within import rounded_within
 from mixlaw.errors import Refused, one_of
-from mixlaw.law import Law
+from mixlaw.law import Law, LawAtScale
 from mixlaw.laws import LAWS
 from mixlaw.limits import Limits
 from mixlaw.mixture import Mixture
@@ -19,6 +19,7 @@ from mixlaw.optimize.optimum import Optimum
 from mixlaw.optimize.printed import DECIMALS, printed
 from mixlaw.optimize.program import Program
 from mixlaw.optimize.question import OBJECTIVES, Question, at_most_of, limits_of, prior_of
+from mixlaw.optimize.repetition import discounted
 from mixlaw.optimize.worst_case import start_within
 from mixlaw.surfaces.base import FitAtScale
 from mixlaw.uncertainty import uncertainty_of
@@ -50,6 +51,7 @@ def optimize(
     baselines: Mapping[str, Mixture] | None = None,
     slack: float = SLACK,
     trust: bool = False,
+    discount_repeats: bool = False,
     interval: float = 0.9,
 ) -> Optimum:
     """Find the mixture of least predicted loss, and prove it.
@@ -67,6 +69,8 @@ def optimize(
         baselines: mixtures to compare with, by name ("current", "natural").
         slack: nats per token within which mixtures count as near-optimal; 0 leaves their ranges out.
         trust: keep every domain within 1.5 times the largest proportion that any run had.
+        discount_repeats: count repeated data for less (see `mixlaw.optimize.repetition`); needs limits with available
+            tokens, and a law whose losses fall with more of any domain.
         interval: how often the interval of the loss is to hold the measured one.
 
     Raises:
@@ -81,8 +85,11 @@ def optimize(
     if kl is None:
         kl = PULL if prior is not None and within_kl is None else 0.0
     allowed = limits_of(law, limits, trust)
+    at = law.for_choosing(params, tokens)
     asked = Question(
-        at=law.for_choosing(params, tokens),
+        at=discounted(at, allowed.supply) if discount_repeats else at,
+        params=at.params if params is None else float(params),
+        tokens=_tokens(at, allowed, tokens),
         weights=weights_of(weights, law.targets),
         limits=allowed,
         objective=objective,
@@ -96,6 +103,13 @@ def optimize(
     )
     origin = {"law": law.kind, "runs": law.evidence.source, "runs_sha256": law.evidence.sha256}
     return replace(_answer(asked), origin={key: value for key, value in origin.items() if value})
+
+
+def _tokens(at: LawAtScale, limits: Limits, tokens: float | None) -> float:
+    """Tokens of the run that the mixture is for; not those of the law's runs where it was asked about a longer one."""
+    if limits.supply is not None:
+        return limits.supply.budget_tokens
+    return at.tokens if tokens is None else float(tokens)
 
 
 def _answer(asked: Question) -> Optimum:

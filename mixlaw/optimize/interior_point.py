@@ -12,6 +12,7 @@ import numpy as np
 
 from mixlaw.errors import Refused
 from mixlaw.mixture import Array
+from mixlaw.optimize.box import Box, Values
 from mixlaw.optimize.certificate import Multipliers, lower_bound
 from mixlaw.optimize.newton import LinAlgError, factorise
 from mixlaw.optimize.program import Program
@@ -88,86 +89,6 @@ class _Iterate:
         )
 
 
-@dataclass(frozen=True)
-class _Values:
-    slope: Array
-    excess: Array
-    jacobian: Array
-    value: float
-
-
-class _Box:
-    """A program in its free domains alone, with the level of lifted ceilings as one more variable in a box.
-
-    The box of the level never binds: its floor is below a certified bound, its cap above the objective at the start.
-    """
-
-    def __init__(self, program: Program, start: Array) -> None:
-        limits = program.limits
-        self.program = program
-        self.free = np.flatnonzero(limits.cap - limits.floor > 1e-15)
-        self.fixed = np.where(limits.cap - limits.floor > 1e-15, 0.0, limits.floor)
-        self.lifted = program.ceilings.lifted.astype(float)
-        self.scale = np.abs(limits.rows).max(axis=1, initial=0.0) + (limits.rows == 0).all(axis=1)
-        self.rows = limits.rows[:, self.free] / self.scale[:, None]
-        self.bounds = (limits.bounds - limits.rows @ self.fixed) / self.scale
-        self.ones = np.ones(len(self.free))
-        self.total = 1.0 - self.fixed.sum()
-        self.floor, self.cap = limits.floor[self.free], limits.cap[self.free]
-        self.start = start[self.free]
-        if program.lifts:
-            self._lift(start)
-
-    def _lift(self, start: Array) -> None:
-        excess = self.program.at(start).excess[self.program.ceilings.lifted]
-        least = lower_bound(self.program, start, Multipliers(self.lifted, np.zeros(len(self.scale))))
-        least -= self.program.at(start).smooth
-        top = float(excess.max())
-        room = max(1.0, top - least)
-        self.floor = np.append(self.floor, least - room)
-        self.cap = np.append(self.cap, top + room)
-        self.start = np.append(self.start, top + 0.1 * room)
-        self.rows = np.column_stack([self.rows, np.zeros(len(self.rows))])
-        self.ones = np.append(self.ones, 0.0)
-
-    def mixture(self, x: Array) -> Array:
-        proportions = self.fixed.copy()
-        proportions[self.free] = x[: len(self.free)]
-        return proportions
-
-    def at(self, x: Array) -> _Values:
-        point = self.program.at(self.mixture(x))
-        slope, jacobian, excess = point.slope[self.free], point.excess_slope[:, self.free], point.excess
-        value = point.smooth
-        if self.program.lifts:
-            slope = np.append(slope, 1.0)
-            jacobian = np.column_stack([jacobian, -self.lifted])
-            value += float(excess[self.program.ceilings.lifted].max())
-            excess = excess - self.lifted * x[-1]
-        return _Values(
-            slope,
-            np.concatenate([excess, self.rows @ x - self.bounds]),
-            np.vstack([jacobian, self.rows]),
-            value,
-        )
-
-    def distances(self, x: Array, slack: Array) -> Array:
-        distances: Array = np.maximum(np.concatenate([x - self.floor, self.cap - x, slack]), 1e-18)
-        return distances
-
-    def curvature(self, x: Array, price: Array) -> tuple[Array, Array]:
-        found = self.program.curvature(self.mixture(x), price[: len(self.lifted)])
-        root, diagonal = found.root[:, self.free], found.diagonal[self.free]
-        if self.program.lifts:
-            return np.column_stack([root, np.zeros(len(root))]), np.append(diagonal, 0.0)
-        return root, diagonal
-
-    def multipliers(self, iterate: _Iterate) -> Multipliers:
-        prices = iterate.prices[2 * len(self.floor) :]
-        count = len(self.lifted)
-        return Multipliers(prices[:count], prices[count:] / self.scale)
-
-
 def solve(program: Program, *, tolerance: float = STOP, start: Array | None = None) -> Solution:
     """Find the mixture of least objective, and the proof of it.
 
@@ -183,7 +104,7 @@ def solve(program: Program, *, tolerance: float = STOP, start: Array | None = No
         Refused: if a loss is not finite where the search starts.
     """
     inside = _interior(program, start)
-    box = _Box(program, inside)
+    box = Box(program, inside)
     values = box.at(box.start)
     if not (np.isfinite(values.value) and np.isfinite(values.slope).all() and np.isfinite(values.excess).all()):
         raise Refused("the law predicts a loss that is not finite inside the limits; refit it, or narrow the limits")
@@ -222,7 +143,7 @@ def _interior(program: Program, start: Array | None) -> Array:
     return mixed
 
 
-def _first(box: _Box, values: _Values) -> _Iterate:
+def _first(box: Box, values: Values) -> _Iterate:
     """Distances as they are, prices all alike: a tenth of the spread of the slope, the scale of the answer's prices."""
     size = 0.1 * (1.0 if box.program.lifts else max(float(np.ptp(values.slope)), 1e-9))
     slack = np.maximum(-values.excess, 0.1 * np.maximum(1.0, np.abs(values.excess)))
@@ -232,7 +153,7 @@ def _first(box: _Box, values: _Values) -> _Iterate:
     return _Iterate(box.start, box.distances(box.start, slack), prices, 0.0)
 
 
-def _advance(box: _Box, at: _Iterate, values: _Values) -> tuple[_Iterate, _Values]:
+def _advance(box: Box, at: _Iterate, values: Values) -> tuple[_Iterate, Values]:
     """One predictor-corrector step: how far a plain Newton step gets decides how much the next one is centred."""
     slope = values.slope + at.prices[2 * len(at.x) :] @ values.jacobian + at.sum_price * box.ones
     direction = _directions(box, at, values, slope)
@@ -257,7 +178,7 @@ def _off(at: _Iterate, slope: Array) -> float:
     return float(np.abs(left) @ np.minimum(at.distances[:count], at.distances[count : 2 * count]))
 
 
-def _directions(box: _Box, at: _Iterate, values: _Values, slope: Array) -> Callable[[float, Array], _Iterate]:
+def _directions(box: Box, at: _Iterate, values: Values, slope: Array) -> Callable[[float, Array], _Iterate]:
     """Factorise the Newton system at an iterate; the function returned steps towards distances x prices = target."""
     count = len(at.x)
     root, diagonal = box.curvature(at.x, at.prices[2 * count :])
@@ -290,7 +211,7 @@ def _reach(distances: Array, step: Array) -> float:
     return min(1.0, TO_THE_BOUNDARY * float(nearest))
 
 
-def _settle(box: _Box, at: _Iterate, step: _Iterate, primal: float, dual: float) -> tuple[_Iterate, _Values]:
+def _settle(box: Box, at: _Iterate, step: _Iterate, primal: float, dual: float) -> tuple[_Iterate, Values]:
     """Take the step, or as much of it as leaves every loss finite."""
     for _ in range(HALVINGS):
         after = at.moved(step, primal, dual)
@@ -303,9 +224,9 @@ def _settle(box: _Box, at: _Iterate, step: _Iterate, primal: float, dual: float)
     return replace(after, x=x, distances=distances), values
 
 
-def _solution(box: _Box, iterate: _Iterate, values: _Values, iterations: int) -> Solution:
+def _solution(box: Box, iterate: _Iterate, values: Values, iterations: int) -> Solution:
     program, count, held = box.program, len(box.free), len(box.floor)
-    proportions, multipliers = box.mixture(iterate.x), box.multipliers(iterate)
+    proportions, multipliers = box.mixture(iterate.x), box.multipliers(iterate.prices[2 * len(box.floor) :])
     floors, caps = np.zeros(len(proportions)), np.zeros(len(proportions))
     floors[box.free], caps[box.free] = iterate.prices[:count], iterate.prices[held : held + count]
     bound = lower_bound(program, proportions, multipliers)

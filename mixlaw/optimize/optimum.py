@@ -55,10 +55,11 @@ class Optimum:
         warnings: in words.
         objective: "mean" or "worst".
         divergence: KL(mixture‖prior) in nats, and `kl` its weight in the objective; 0 without a prior.
-        epochs: domain -> passes over it in the budget; empty where available tokens are not known.
-        budget_tokens: the tokens those passes are counted in; None where available tokens are not known.
+        epochs: domain -> passes over it; empty where available tokens are not known.
+        repeats_discounted: whether repeated data counted for less in the predictions.
         weights: target -> importance, summing to 1.
-        params, tokens: the scale.
+        params, tokens: the run that the mixture is for; epochs are counted in its tokens.
+        predicted_params, predicted_tokens: the scale of the predicted losses; a smaller one for a law of one scale.
         origin: what it rests on: kind of law, run table and hashes.
         convex_optimum: for a law that is not convex, the certified optimum of the best convex law beside it.
         version: of mixlaw.
@@ -83,10 +84,12 @@ class Optimum:
     kl: float
     divergence: float
     epochs: Mapping[str, float]
-    budget_tokens: float | None
+    repeats_discounted: bool
     weights: Mapping[str, float]
     params: float
     tokens: float
+    predicted_params: float
+    predicted_tokens: float
     version: str
     origin: Mapping[str, str] = field(default_factory=dict)
     convex_optimum: "Optimum | None" = None
@@ -142,10 +145,12 @@ class _File:
     kl: float
     divergence: float
     epochs: dict[str, float]
-    budget_tokens: float | None
+    repeats_discounted: bool
     weights: dict[str, float]
     params: float
     tokens: float
+    predicted_params: float
+    predicted_tokens: float
     version: str
     law: str = ""
     law_sha256: str = ""

@@ -22,6 +22,8 @@ class Question:
     """What `optimize` was asked, checked and in arrays."""
 
     at: LawAtScale
+    params: float
+    tokens: float
     weights: Array
     limits: Limits
     objective: str

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import tangent_minimum
 from random_programs import random_program
 from scipy.optimize import linprog
 
@@ -19,23 +20,6 @@ from mixlaw.optimize.certificate import (
 from mixlaw.optimize.interior_point import solve
 from mixlaw.optimize.program import Ceilings, Program
 from mixlaw.optimize.worst_case import worst_case
-
-
-def tangent_minimum(program: Program, at: np.ndarray) -> float:
-    """The least value of the program's tangents at a mixture, by HiGHS in the test's own words; no KL, no ceilings."""
-    limits, point = program.limits, program.at(at)
-    box = list(zip(limits.floor, limits.cap, strict=True))
-    ones = np.ones((1, len(at)))
-    if program.lifts:
-        rows = np.column_stack([point.excess_slope, -np.ones(len(point.excess))])
-        rows = np.vstack([rows, np.column_stack([limits.rows, np.zeros(len(limits.rows))])])
-        bounds = np.concatenate([point.excess_slope @ at - point.excess, limits.bounds])
-        cost = np.append(np.zeros(len(at)), 1.0)
-        answer = linprog(cost, rows, bounds, np.append(ones, [[0.0]], axis=1), [1.0], [*box, (None, None)])
-    else:
-        answer = linprog(point.slope, limits.rows, limits.bounds, ones, [1.0], box)
-    assert answer.status == 0
-    return float(answer.fun) if program.lifts else float(answer.fun - point.slope @ at + point.smooth)
 
 
 @pytest.mark.parametrize("seed", range(40))

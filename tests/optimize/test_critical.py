@@ -1,6 +1,7 @@
 """The critical proportion is the closed form's, and its interval is the loss's."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from mixlaw.optimize.critical import critical, first_below
 from mixlaw.runs import check_runs
 
 
+@cache
 def law_of(c: float, k: float, b: float, noise: float = 0.0) -> LawAtScale:
     """A fit to runs of c + exp(k x + b), x the proportion of the old domain."""
     share = np.linspace(0.05, 0.95, 12)

@@ -2,12 +2,11 @@
 
 from dataclasses import replace
 
-import cvxpy as cp
 import numpy as np
 import pytest
+from oracles import in_cvxpy
 from random_programs import random_law, random_program
 
-from mixlaw.design.within import within
 from mixlaw.errors import Refused
 from mixlaw.laws.exponential import Exponential
 from mixlaw.limits import Limits
@@ -37,34 +36,13 @@ def test_every_random_program_is_solved_to_its_certificate(seed: int) -> None:
     assert program.violation(best.proportions) <= 1e-12
 
 
-def in_cvxpy(program: Program) -> np.ndarray:
-    """The optimum (M,) of a program with an exponential law, by cvxpy and Clarabel, brought into the limits.
-
-    Its answers cross them by up to 1e-8, which would make a comparison of objectives unfair.
-    """
-    law, limits = program.law, program.limits
-    assert isinstance(law, Exponential)
-    mixture = cp.Variable(len(limits.domains))
-    losses = law.irreducible + cp.exp(law.exponents @ mixture)
-    objective = cp.max(losses) if program.lifts else program.weights @ losses
-    if program.kl:
-        objective += program.kl * (cp.sum(cp.kl_div(mixture, program.prior)))
-    allowed = [cp.sum(mixture) == 1, mixture >= limits.floor, mixture <= limits.cap]
-    if len(limits.rows):
-        allowed.append(limits.rows @ mixture <= limits.bounds)
-    problem = cp.Problem(cp.Minimize(objective), allowed)
-    problem.solve(solver=cp.CLARABEL)
-    assert problem.status == "optimal"
-    return within(np.maximum(mixture.value, 0.0)[None], limits)[0]
-
-
 EXPONENTIAL = [seed for seed in range(80) if isinstance(random_program(seed, 12, 8)[0].law, Exponential)][:30]
 
 
 @pytest.mark.parametrize("seed", EXPONENTIAL)
 def test_no_objective_is_higher_than_clarabels(seed: int) -> None:
     program, _ = random_program(seed, 12, 8)
-    other = program.value(in_cvxpy(program))
+    other = program.value(in_cvxpy(program).mixture)
     assert solve(program).value <= other + 1e-9
     assert solve(program).value >= other - 1e-5 * max(1.0, abs(other)), "both found an optimum of the same program"
 

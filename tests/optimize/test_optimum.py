@@ -34,7 +34,7 @@ def test_no_mixture_of_a_fine_grid_has_a_lower_loss(law: Law) -> None:
     allowed = grid[[scarce(law).allows(row) for row in grid]]
     losses = law.at().law.predict(allowed) @ np.array([0.75, 0.25])
     assert found.loss <= losses.min() + 1e-9
-    assert found.lower_bound is not None and found.lower_bound <= losses.min()
+    assert found.lower_bound is not None and found.lower_bound <= losses.min() + 1e-12
     assert found.certified and found.gap is not None and found.gap <= 1e-9
     assert found.weights == pytest.approx({"code": 0.75, "web": 0.25})
 
