@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from mixlaw.errors import Refused
 from mixlaw.export import EXPORTERS, exporter_called
@@ -19,10 +20,18 @@ from mixlaw.mixture import read_mixture
 NAME = "export"
 
 
+def _print_formats(asked: bool) -> None:
+    if not asked:
+        return
+    table = Table("format", "its numbers count", "what is written", box=None, pad_edge=False)
+    for exporter in EXPORTERS.values():
+        table.add_row(exporter.name, " or ".join(exporter.units), exporter.description)
+    Console().print(table)
+    raise typer.Exit
+
+
 def run(
-    mixture: Annotated[
-        Path, typer.Argument(help="Optimum or mixture: .json.", show_default=False, metavar="OPTIMUM.json")
-    ],
+    mixture: Annotated[Path, typer.Argument(help="Optimum or mixture: .json.", show_default=False)],
     to: Annotated[str, typer.Option(help=f"Format: {', '.join(EXPORTERS)}.", show_default=False, metavar="FORMAT")],
     paths: Annotated[
         Path | None, typer.Option(help='Where each domain\'s data lies: TOML, domain = "path".', show_default=False)
@@ -48,6 +57,9 @@ def run(
         list[str] | None,
         typer.Option(help="A later mixture, STEP=FILE, for trainers with stages; repeatable.", show_default=False),
     ] = None,
+    formats: Annotated[
+        bool, typer.Option("--formats", callback=_print_formats, is_eager=True, help="List them, with their units.")
+    ] = False,
 ) -> None:
     """Write a mixture as the data section of a training job, in that trainer's own unit.
 

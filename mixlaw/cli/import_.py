@@ -31,7 +31,9 @@ def run(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Run table to write.", show_default=False)
     ] = None,
-    show: Annotated[bool, typer.Option(help="Say what is found and what it would become; write nothing.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Say what is found and what it would become; write nothing.")
+    ] = False,
     kind: Annotated[
         str | None,
         typer.Option("--from", help=f"Kind of log, if it cannot tell: {', '.join(IMPORTERS)}.", show_default=False),
@@ -72,8 +74,10 @@ def run(
     only: Annotated[
         list[str] | None, typer.Option(help="Runs to take: a name, * for any text; repeatable.", show_default=False)
     ] = None,
-    unfinished: Annotated[bool, typer.Option(help="Take crashed and running runs too.")] = False,
-    renormalise: Annotated[bool, typer.Option(help="Divide proportions by their sum, whatever it is.")] = False,
+    unfinished: Annotated[bool, typer.Option("--unfinished", help="Take crashed and running runs too.")] = False,
+    renormalise: Annotated[
+        bool, typer.Option("--renormalise", help="Divide proportions by their sum, whatever it is.")
+    ] = False,
 ) -> None:
     """Turn logs of other tools into a run table; what the log does not say is asked for, never guessed.
 

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mixlaw.errors import one_of
 from mixlaw.export import (
@@ -52,13 +52,22 @@ EXPORTERS: Mapping[str, Exporter] = {
 """Every exporter by the name that `--to` takes."""
 
 
+class HasMixture(Protocol):
+    """What has found a mixture: an optimum."""
+
+    @property
+    def mixture(self) -> Mixture:
+        """Proportions of training tokens."""
+        ...
+
+
 def exporter_called(name: str) -> Exporter:
     """Look an exporter up; refuse an unknown name with the nearest one and all of them."""
     return EXPORTERS[one_of(name, tuple(EXPORTERS), "format")]
 
 
 def export(
-    mixture: Mixture | Mapping[str, float] | Path | str,
+    mixture: Mixture | Mapping[str, float] | HasMixture | Path | str,
     to: str,
     *,
     paths: Mapping[str, Any] | Path | str | None = None,
@@ -70,7 +79,7 @@ def export(
     """Write a mixture as the data section of a training job, in the trainer's own unit.
 
     Args:
-        mixture: proportions of training tokens, or a file that holds them.
+        mixture: proportions of training tokens, or an optimum or a file that holds them.
         to: a name among `EXPORTERS`.
         paths: `{domain: path}`, or the TOML file of it; without it the domains' names stand in, with a warning.
         available: `{domain: tokens}` or `{domain: {"tokens": ..., "documents": ...}}`, or a JSON file or a corpus.
@@ -99,10 +108,12 @@ def export(
     return exporter.render(prepared.request)
 
 
-def _mixture(given: Mixture | Mapping[str, float] | Path | str) -> Mixture:
-    if isinstance(given, Mixture):
-        return given
-    return Mixture.of(given) if isinstance(given, Mapping) else read_mixture(given)
+def _mixture(given: Mixture | Mapping[str, float] | HasMixture | Path | str) -> Mixture:
+    if isinstance(given, str | Path):
+        return read_mixture(given)
+    if isinstance(given, Mapping):
+        return Mixture.of(given)
+    return given if isinstance(given, Mixture) else given.mixture
 
 
 def _places(given: Mapping[str, Any] | Path | str | None) -> Mapping[str, Any] | None:

@@ -10,6 +10,9 @@ from mixlaw.export.shares import shares, tokens_without_repeats
 from mixlaw.export.sizes import Size
 from mixlaw.mixture import Mixture
 
+ROUNDING = 5e-4
+"""How far above one the epochs of a proportion that was rounded may be."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -49,7 +52,7 @@ def prepare(
     notes = [] if places is not None or not exporter.reads_paths else [_no_paths()]
     written = []
     for start_step, mixture in sorted(stages.items()):
-        converted = shares(mixture, chosen, sizes, budget_tokens)
+        converted = _shares(exporter, mixture, chosen, sizes, budget_tokens)
         keep = mixture.domains if exporter.keeps_zeros else [d for d in mixture.domains if converted[d] > 0]
         if exporter.staged and len(stages) > 1:
             keep = [domain for domain in mixture.domains if domain in used]
@@ -69,6 +72,17 @@ def _unit(exporter: Exporter, unit: str | None) -> Unit:
             f"{exporter.name} cannot be given shares of {unit}; its numbers count {' or '.join(exporter.units)}"
         )
     return Unit(unit)
+
+
+def _shares(
+    exporter: Exporter, mixture: Mixture, unit: Unit, sizes: Mapping[str, Size], budget_tokens: float | None
+) -> dict[str, float]:
+    try:
+        return shares(mixture, unit, sizes, budget_tokens)
+    except Refused as error:
+        if unit == Unit.DOCUMENTS and Unit.SEQUENCES in exporter.units:
+            raise Refused(f"{error}, or --unit sequences if every row holds the same number of tokens") from None
+        raise
 
 
 def _check_stages(exporter: Exporter, stages: Mapping[int, Mixture]) -> None:
@@ -145,10 +159,10 @@ def _about_epochs(
         return _about_shortage(exporter, tokens_without_repeats(mixture, sizes), budget_tokens)
     passes = _epochs(stages, sizes, budget_tokens)
     return [
-        f"'{domain}' is read {count:.3g} times: {mixture.as_dict()[domain]:.4g} of {budget_tokens:.4g} tokens, "
+        f"'{domain}' is read {count:.4g} times: {mixture.as_dict()[domain]:.4g} of {budget_tokens:.4g} tokens, "
         f"of which {sizes[domain].tokens:.4g} are available"
         for domain, count in passes.items()
-        if count > 1
+        if count > 1 + ROUNDING
     ]
 
 

@@ -73,7 +73,6 @@ def _documents(domain: str, sizes: Mapping[str, Size]) -> float:
         raise Refused(
             f"the documents of '{domain}' are not known, and this trainer draws documents, not tokens: the same number "
             "would give long documents too large a share; pass --available with a corpus folder or a JSON file "
-            '{"domain": {"tokens": ..., "documents": ...}}, or --unit sequences where the format allows it and every '
-            "row holds the same number of tokens"
+            '{"domain": {"tokens": ..., "documents": ...}}'
         )
     return size.documents

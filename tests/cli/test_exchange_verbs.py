@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from mixlaw.cli.app import app
 from mixlaw.errors import Refused
+from mixlaw.export import EXPORTERS
 from mixlaw.files import sha256
 from mixlaw.runs import read_runs
 
@@ -151,3 +152,9 @@ def test_an_optimum_that_knows_its_epochs_needs_no_available_tokens(folder: Path
     assert "'code' is read 2 times: 0.5 of 1.6e+10 tokens, of which 4e+09 are available" in err
     ratios = {entry["source_name"]: entry.get("max_repetition_ratio") for entry in yaml.safe_load(out)["sources"]}
     assert ratios == {"books": None, "code": 2.0, "web": None}
+
+
+def test_export_lists_every_format_with_what_its_numbers_count(folder: Path) -> None:
+    out, _ = run("export", "--formats")
+    lines = {line.split()[0]: line for line in out.splitlines() if line.split()}
+    assert EXPORTERS.keys() <= lines.keys() and "documents or sequences" in lines["huggingface"]

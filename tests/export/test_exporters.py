@@ -201,7 +201,7 @@ def test_sizes_come_from_a_corpus_folder_too(tmp_path: Path) -> None:
 
 def test_olmo_core_is_told_the_passes_that_the_budget_needs() -> None:
     available = {"code": 3e9, "web": 9e9}
-    with pytest.warns(UserWarning, match=r"'code' is read 1.67 times"):
+    with pytest.warns(UserWarning, match=r"'code' is read 1.667 times"):
         text = export({"code": 0.5, "web": 0.5}, "olmo-core", paths=PATHS, available=available, tokens=10e9)
     sources = yaml.safe_load(text)["sources"]
     assert sources[0]["max_repetition_ratio"] == 1.667 and "max_repetition_ratio" not in sources[1]
