@@ -19,7 +19,7 @@ from mixlaw.corpus.shards import FORMAT, MANIFEST, SPLITS, TOKENIZER, Corpus, op
 from mixlaw.corpus.spool import NOTICE_BYTES, Notice, Texts, held_out, spool
 from mixlaw.corpus.tokenizer import Tokenizer, train_tokenizer
 from mixlaw.errors import Refused
-from mixlaw.files import sha256, write_json
+from mixlaw.files import read_json, sha256, write_json
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 LEAST_VALIDATION_BYTES = 6 * (1 << 15)
@@ -77,12 +77,12 @@ def build_corpus(
 
 
 def check_out(out: Path, replace: bool) -> None:
-    """Refuse a folder that may not be written: one with something in it, unless that is a corpus and `replace`."""
+    """Refuse a folder that may not be written: one with something in it, unless that is a corpus, whole or not, and `replace`."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if not (out / MANIFEST).is_file():
+    content = read_json(out / MANIFEST) if (out / MANIFEST).is_file() else None
+    if not (isinstance(content, dict) and str(content.get("format")).startswith(FORMAT.rstrip("0123456789"))):
         raise Refused(f"{out} exists and is not a corpus; name a folder that does not exist")
-    open_corpus(out)
     if not replace:
         raise Refused(f"{out} is a corpus already; name another folder, or pass --force to replace it")
 

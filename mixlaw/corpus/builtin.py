@@ -34,7 +34,7 @@ class Recipe:
         packages: import names; those not installed are left out.
         suffixes: of the files.
         tests: whether files of tests are the ones wanted (True), are left out (False) or do not matter (None).
-        without: files whose path contains this are left out.
+        without: files in whose path this pattern is found are left out.
         extract: the documents of a file's text.
     """
 
@@ -42,7 +42,7 @@ class Recipe:
     suffixes: tuple[str, ...]
     tests: bool | None
     extract: Callable[[str], Iterator[str]]
-    without: str = "\0"
+    without: str = "$^"
 
 
 def code(text: str) -> Iterator[str]:
@@ -81,9 +81,16 @@ RECIPES = {
     "maths": Recipe(("sympy", "mpmath", "networkx"), (".py",), False, code),
     "cpp": Recipe(("torch", "pyarrow", "numpy"), (".h", ".hpp", ".cuh"), None, header, without="ATen/ops/"),
     "stubs": Recipe(("torch", "numpy"), (".pyi",), None, whole),
-    "tables": Recipe(LIBRARIES, (".csv", ".dat", ".afm", ".txt"), None, whole, without="LICENSE"),
+    "tables": Recipe(
+        (*LIBRARIES, "torch", "torchgen"),
+        (".csv", ".dat", ".afm", ".txt", ".json", ".yaml"),
+        None,
+        whole,
+        without="LICENSE|random/tests/data/",
+    ),
 }
-"""Domains whose kind of text differs. Torch's `ATen/ops` is left out: thousands of generated headers, all alike."""
+"""Domains whose kind of text differs. Left out are torch's `ATen/ops`, thousands of generated headers all alike, and
+numpy's `random/tests/data`, numbers that nothing predicts."""
 
 LEGAL_DOMAIN = "legal"
 """Licences, notices and readmes of everything installed: scarce by nature, some 2 MB."""
@@ -115,7 +122,7 @@ def _recipe_documents(recipe: Recipe) -> Iterator[str | Skipped]:
             for root in _roots(package)
             for name in _walk(root)
             if name.endswith(recipe.suffixes)
-            and recipe.without not in name
+            and not re.search(recipe.without, name)
             and recipe.tests in (None, bool(TEST.search(name)))
         ]
     yield from _extracted(files, recipe.extract)

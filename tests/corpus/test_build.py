@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -170,8 +170,7 @@ def age_manifest(corpus: Path) -> None:
         (lose_manifest, "has no manifest.json, so it is not a corpus"),
     ],
 )
-def test_a_damaged_corpus_is_refused_when_opened(copy: Path, damage: object, message: str) -> None:
-    assert callable(damage)
+def test_a_damaged_corpus_is_refused_when_opened(copy: Path, damage: Callable[[Path], None], message: str) -> None:
     damage(copy)
     with pytest.raises(Refused, match=message):
         open_corpus(copy)
@@ -224,6 +223,12 @@ def test_only_a_corpus_is_ever_replaced_and_only_when_asked(copy: Path, tmp_path
     with pytest.raises(Refused, match="exists and is not a corpus"):
         build_corpus(tmp_path / "notes", SOURCES, replace=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "notes", "other"]
+
+
+@pytest.mark.parametrize("damage", [break_shard, break_manifest, age_manifest])
+def test_a_damaged_corpus_may_be_replaced(copy: Path, damage: Callable[[Path], None]) -> None:
+    damage(copy)
+    build_corpus(copy, SOURCES, tokenizer=256, replace=True).verify()
 
 
 def test_a_vocabulary_above_two_bytes_takes_four(tmp_path: Path) -> None:
