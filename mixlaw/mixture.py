@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from mixlaw.errors import Refused, one_of
 from mixlaw.files import read_json, replacing
@@ -15,6 +18,9 @@ Array = NDArray[np.float64]
 
 ROUNDING = 0.005
 """How far a row of proportions may be from summing to 1 and still be read as rounding."""
+
+SAME_MIXTURE = 0.001
+"""Share of tokens by which repeats of one mixture may differ: half the sum of absolute differences."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +126,16 @@ class Mixture:
 
 
 def groups_of(proportions: Array) -> NDArray[np.int64]:
-    """(n,) integer for each mixture of (n, M), the same for the same mixture: equal to 6 decimals."""
-    _, inverse = np.unique(np.round(proportions, 6), axis=0, return_inverse=True)
-    return inverse.reshape(-1)
+    """(n,) integer for each mixture of (n, M), the same for mixtures that differ by at most `SAME_MIXTURE`.
+
+    Realised proportions of runs that were meant to be repeats differ a little; those chained by small differences are
+    one group. The numbers do not depend on the order of the rows.
+    """
+    rows, member = np.unique(np.round(proportions, 9), axis=0, return_inverse=True)
+    pairs = cKDTree(rows).query_pairs(2 * SAME_MIXTURE, p=1, output_type="ndarray")
+    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(rows), len(rows)))
+    groups: NDArray[np.int64] = connected_components(links, directed=False)[1][member.reshape(-1)].astype(np.int64)
+    return groups
 
 
 def read_mixture(path: Path | str) -> Mixture:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixlaw.errors import Refused
-from mixlaw.mixture import Mixture, read_mixture, read_mixtures, write_mixtures
+from mixlaw.mixture import Mixture, groups_of, read_mixture, read_mixtures, write_mixtures
 
 shares = st.lists(st.floats(0, 1e6), min_size=1, max_size=30).filter(lambda values: sum(values) > 0)
 
@@ -81,3 +81,15 @@ def test_a_broken_mixture_file_is_refused_by_name(tmp_path: Path, text: str) -> 
     (tmp_path / "m.json").write_text(text)
     with pytest.raises(Refused, match=r"m\.json"):
         read_mixture(tmp_path / "m.json")
+
+
+def test_repeats_whose_realised_proportions_differ_a_little_are_one_mixture() -> None:
+    generator = np.random.default_rng(0)
+    meant = generator.dirichlet(np.full(5, 0.5), 50)
+    realised = meant + 1e-4 * generator.standard_normal(meant.shape)
+    rows = np.vstack([meant, realised])
+    groups = groups_of(rows)
+    np.testing.assert_array_equal(groups[:50], groups[50:])
+    assert len(set(groups)) == 50
+    order = generator.permutation(100)
+    np.testing.assert_array_equal(groups_of(rows[order]), groups[order])
