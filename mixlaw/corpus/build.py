@@ -77,7 +77,7 @@ def build_corpus(
 
 
 def check_out(out: Path, replace: bool) -> None:
-    """Refuse a folder that may not be written: one with something in it, unless that is a corpus, whole or not, and `replace`."""
+    """Refuse a folder that has something in it, unless that is a corpus, whole or damaged, and it may be replaced."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     content = read_json(out / MANIFEST) if (out / MANIFEST).is_file() else None

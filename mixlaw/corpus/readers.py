@@ -15,7 +15,10 @@ from typing import Any, BinaryIO
 from mixlaw.errors import Refused
 
 PIECE_CHARACTERS = 16_384
-"""A text file up to this long is one document; a longer one is running text, and is cut into pieces up to this long."""
+"""A text file of a folder is a document up to this length; a longer one is running text, cut into pieces this long."""
+
+SMALLEST_PIECE_CHARACTERS, PIECES = 1024, 32
+"""A text file that is a whole domain is cut into about so many pieces, none much shorter than the least."""
 
 BLOCK_BYTES, PACKED_BYTES = 1 << 20, 1 << 15
 TEXT = (".txt", ".md")
@@ -37,9 +40,10 @@ NO_ROW = (NOT_JSON, NOT_UTF8)
 def read_documents(path: Path | str, text_field: str = "text") -> Iterator[str | Skipped]:
     """Read the documents of a file, or of a folder and all below it in the order of their names.
 
-    A row of `.jsonl` or `.parquet` is a document. A `.txt` or `.md` file is one too, unless it is longer than
-    PIECE_CHARACTERS: then it is cut at paragraph or line ends, so that a book can be split and need not fit in memory.
-    What cannot be read (not UTF-8, binary, damaged, a row without text) is passed over and yielded as `Skipped`.
+    A row of `.jsonl` or `.parquet` is a document. In a folder, a `.txt` or `.md` file is one too, unless it is longer
+    than PIECE_CHARACTERS. A longer one, and one that is named by itself, is running text: it is cut at paragraph or
+    line ends, so that a part of a book can be held out and none of it needs to fit in memory. What cannot be read (not
+    UTF-8, binary, damaged, a row without text) is passed over and yielded as `Skipped`.
     At most one row, one block of 1 MiB, or 256 rows of a parquet file are held at a time.
 
     Args:
@@ -51,6 +55,7 @@ def read_documents(path: Path | str, text_field: str = "text") -> Iterator[str |
             whose library is not installed.
     """
     path = Path(path)
+    longest = PIECE_CHARACTERS
     if path.is_dir():
         files: Iterable[Path] = _files(path)
     elif not path.exists():
@@ -59,20 +64,24 @@ def read_documents(path: Path | str, text_field: str = "text") -> Iterator[str |
         raise Refused(f"{path} is of no kind that is read; convert it to one of {' '.join(KINDS)}")
     else:
         files = (path,)
+        longest = min(PIECE_CHARACTERS, max(SMALLEST_PIECE_CHARACTERS, path.stat().st_size // PIECES))
     for file in files:
-        yield from _read_file(file, text_field)
+        yield from _read_file(file, text_field, longest)
 
 
-def cut(blocks: Iterable[str]) -> Iterator[str]:
-    """Cut running text into pieces of at most PIECE_CHARACTERS, at the last paragraph end, line end or character."""
+def cut(blocks: Iterable[str], longest: int = PIECE_CHARACTERS) -> Iterator[str]:
+    """Cut running text into pieces of at most `longest` characters, and at least half as many but for the last.
+
+    Each ends where the last paragraph or else line of its second half does, or at the last character if none does.
+    """
     rest = ""
     for block in blocks:
         rest += block
         start = 0
-        while len(rest) - start > PIECE_CHARACTERS:
-            limit = start + PIECE_CHARACTERS
-            paragraph, line = rest.rfind("\n\n", start, limit), rest.rfind("\n", start, limit)
-            end = paragraph + 2 if paragraph >= start else line + 1 if line >= start else limit
+        while len(rest) - start > longest:
+            half, limit = start + longest // 2, start + longest
+            paragraph, line = rest.rfind("\n\n", half, limit), rest.rfind("\n", half, limit)
+            end = paragraph + 2 if paragraph >= 0 else line + 1 if line >= 0 else limit
             yield rest[start:end]
             start = end
         rest = rest[start:]
@@ -95,14 +104,14 @@ def _kind(path: Path) -> str:
     return next((kind for kind in KINDS if path.name.lower().endswith(kind)), "")
 
 
-def _read_file(path: Path, text_field: str) -> Iterator[str | Skipped]:
+def _read_file(path: Path, text_field: str, longest: int) -> Iterator[str | Skipped]:
     kind = _kind(path)
     if not kind:
         yield Skipped(f"files of another kind ({path.suffix or 'no suffix'})")
         return
     try:
         if kind in TEXT:
-            yield from _read_text(path)
+            yield from _read_text(path, longest)
         elif kind in LINES:
             yield from _read_lines(path, kind, text_field)
         else:
@@ -111,13 +120,13 @@ def _read_file(path: Path, text_field: str) -> Iterator[str | Skipped]:
         yield Skipped("files unreadable")
 
 
-def _read_text(path: Path) -> Iterator[str | Skipped]:
+def _read_text(path: Path, longest: int) -> Iterator[str | Skipped]:
     fault = _fault(path)
     if fault:
         yield Skipped(fault)
         return
     with path.open(encoding="utf-8-sig", newline="") as file:
-        pieces = cut(iter(lambda: file.read(BLOCK_BYTES), ""))
+        pieces = cut(iter(lambda: file.read(BLOCK_BYTES), ""), longest)
         yield from (piece if piece.strip() else Skipped("documents empty") for piece in pieces)
 
 

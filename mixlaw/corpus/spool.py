@@ -124,7 +124,7 @@ def _check(name: str, kept: int, duplicates: int, skipped: Mapping[str, int]) ->
     lost = {**skipped, **({"duplicates": duplicates} if duplicates else {})}
     raise Refused(
         f"'{name}' has {'one document' if kept else 'no document'} ({reasons(lost)}); a domain needs at least two, one "
-        f"to train on and one held out; add text, or give it as .jsonl or .parquet with one document a row"
+        f"to train on and one held out; add text"
     )
 
 

@@ -146,7 +146,8 @@ def test_pieces_of_running_text_join_to_the_text(blocks: list[str], end: str) ->
     blocks = [block * 3 + end for block in blocks]
     pieces = list(cut(blocks))
     assert "".join(pieces) == "".join(blocks)
-    assert all(0 < len(piece) <= PIECE_CHARACTERS for piece in pieces)
+    assert all(PIECE_CHARACTERS // 2 <= len(piece) <= PIECE_CHARACTERS for piece in pieces[:-1])
+    assert len(pieces[-1:]) == bool("".join(blocks))
 
 
 def test_running_text_is_cut_at_paragraphs_rather_than_lines_and_at_lines_rather_than_anywhere() -> None:
@@ -155,6 +156,18 @@ def test_running_text_is_cut_at_paragraphs_rather_than_lines_and_at_lines_rather
     line = "word " * 1000 + "\n"
     assert all(piece.endswith("\n") for piece in cut([line * 20]))
     assert [len(piece) for piece in cut(["x" * (PIECE_CHARACTERS + 5)])] == [PIECE_CHARACTERS, 5]
+
+
+@pytest.mark.parametrize("lines", [200, 2_000, 50_000])
+def test_a_text_file_that_is_a_whole_domain_is_cut_so_that_part_of_it_can_be_held_out(
+    tmp_path: Path, lines: int
+) -> None:
+    text = "".join(f"Line number {number}.\n" for number in range(lines))
+    (tmp_path / "book.txt").write_text(text)
+    pieces, _ = read(tmp_path / "book.txt")
+    assert "".join(pieces) == text and len(pieces) >= min(32, len(text) / 1024)
+    assert max(map(len, pieces)) <= PIECE_CHARACTERS
+    assert len(read(tmp_path)[0]) == -(-len(text) // PIECE_CHARACTERS)
 
 
 def test_a_book_larger_than_a_block_is_read_in_pieces(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_a_text_of_two_domains_stays_in_the_one_named_first(tmp_path: Path) -> N
     [
         ([Skipped("files binary"), Skipped("files binary")], r"'code' has no document \(skipped files binary: 2\)"),
         ([], r"no document \(nothing was skipped\)"),
-        (["only"], "one document .*at least two.*one document a row"),
+        (["only"], "one document .*at least two, one to train on and one held out; add text"),
         (["a", "b", "only", "only"], r"one document \(skipped duplicates: 3\)"),
     ],
 )
