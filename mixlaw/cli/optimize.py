@@ -45,7 +45,9 @@ def run(
     weights: Annotated[
         Path | None, typer.Option(help="Importance of targets: .json; equal by default.", show_default=False)
     ] = None,
-    objective: Annotated[str, typer.Option(help="mean, the weighted loss; or worst, the largest one.")] = "mean",
+    objective: Annotated[
+        str, typer.Option(help="mean, the weighted loss; worst, the largest one; robust, by the worst of refits.")
+    ] = "mean",
     cap: Cap = None,
     floor: Floor = None,
     limit: Limit = None,

@@ -57,6 +57,7 @@ def answer(asked: Question, program: Program, proportions: Array, best: Solution
         low=low,
         high=high,
         interval=asked.interval,
+        objective_value=value,
         lower_bound=bound,
         gap=gap,
         certified=gap is not None and gap <= CERTIFIED,
@@ -87,7 +88,7 @@ def _baselines(asked: Question, proportions: Array) -> tuple[dict[str, Baseline]
     found = {}
     for name, other in named.items():
         better = None
-        if asked.objective == "mean":
+        if asked.objective != "worst":
             better = float(at.uncertainty.probability_better(proportions[None], other[None], asked.weights)[0])
         mixture = Mixture(at.law.domains, tuple(map(float, other)))
         found[name] = Baseline(mixture, asked.loss_at(other), better, limits.allows(other))

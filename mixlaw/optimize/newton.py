@@ -57,7 +57,7 @@ def factorise(root: Array, diagonal: Array, jacobian: Array, softness: Array, on
 
 
 def _dense(root: Array, diagonal: Array) -> Callable[[Array], Array]:
-    matrix = dsyrk(1.0, root, trans=1, lower=1)
+    matrix = dsyrk(1.0, root.T, lower=1)  # root.T is in Fortran's order, so nothing is copied
     matrix.flat[:: len(diagonal) + 1] += diagonal
     factor = cho_factor(matrix, lower=True, check_finite=False, overwrite_a=True)
     return lambda right: cho_solve(factor, right, check_finite=False)
@@ -65,7 +65,7 @@ def _dense(root: Array, diagonal: Array) -> Callable[[Array], Array]:
 
 def _woodbury(root: Array, diagonal: Array) -> Callable[[Array], Array]:
     """Solve with a k by k matrix instead, and refine once: the identity loses digits when the diagonal is small."""
-    inner = dsyrk(1.0, root / np.sqrt(diagonal), lower=1)
+    inner = dsyrk(1.0, (root / np.sqrt(diagonal)).T, trans=1, lower=1)
     inner.flat[:: len(root) + 1] += 1.0
     factor = cho_factor(inner, lower=True, check_finite=False, overwrite_a=True)
 

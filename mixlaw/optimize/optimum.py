@@ -40,9 +40,10 @@ class Optimum:
         loss: predicted: the weighted mean of the targets, or the largest of them for the worst-case objective.
         low, high: ends of its interval for a run measured next.
         interval: how often such an interval is to hold the measured loss.
-        lower_bound: no allowed mixture has a lower objective. The objective is the loss, plus kl times the divergence
-            from the prior where that was asked for. None if nothing is proved.
-        gap: objective of `mixture` less `lower_bound`, nats per token; None if nothing is proved.
+        objective_value: what was minimised, nats per token: the loss; plus kl times the divergence from the prior where
+            that was asked for; for the robust objective by the law that says the most.
+        lower_bound: no allowed mixture has a lower objective; None if nothing is proved.
+        gap: `objective_value` less `lower_bound`, nats per token; None if nothing is proved.
         certified: whether the gap is proved (the law is convex) and below a millionth of a nat.
         losses: predicted loss by target.
         active: limits that hold the optimum back, dearest first.
@@ -53,7 +54,7 @@ class Optimum:
         expected_regret: how much better, nats per token, a mixture chosen by one of the laws that the runs leave open
             is to be expected to be; None where it was not worked out.
         warnings: in words.
-        objective: "mean" or "worst".
+        objective: "mean", "worst" or "robust".
         divergence: KL(mixture‖prior) in nats, and `kl` its weight in the objective; 0 without a prior.
         epochs: domain -> passes over it; empty where available tokens are not known.
         repeats_discounted: whether repeated data counted for less in the predictions.
@@ -70,6 +71,7 @@ class Optimum:
     low: float
     high: float
     interval: float
+    objective_value: float
     lower_bound: float | None
     gap: float | None
     certified: bool
@@ -128,6 +130,7 @@ class _File:
     low: float
     high: float
     interval: float
+    objective_value: float
     lower_bound: float | None
     gap: float | None
     certified: bool

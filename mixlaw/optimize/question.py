@@ -11,10 +11,11 @@ from mixlaw.law import Law, LawAtScale
 from mixlaw.laws.base import MixingLaw
 from mixlaw.limits import Limits
 from mixlaw.mixture import Array, Mixture
+from mixlaw.optimize.ensemble import Ensemble
 from mixlaw.optimize.program import Ceilings, Program
-from mixlaw.optimize.worst_case import worst_case
+from mixlaw.optimize.worst_case import least_largest, worst_case
 
-OBJECTIVES = ("mean", "worst")
+OBJECTIVES = ("mean", "worst", "robust")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Question:
     baselines: Mapping[str, Mixture]
     slack: float
     interval: float
+    refits: tuple[MixingLaw, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -42,11 +44,16 @@ class Question:
         return (*(f"loss of '{target}'" for target in self.at_most), *divergence)
 
     def program(self, law: MixingLaw) -> Program:
-        """The question as a program for one mixing law."""
+        """The question as a program for one mixing law; a robust one is asked of the refits too."""
+        robust = self.objective == "robust"
+        law = Ensemble.of(self.refits) if robust else law
         kept = [law.targets.index(target) for target in self.at_most]
         ceilings = Ceilings.of(np.eye(len(law.targets))[kept], np.array([*self.at_most.values()], dtype=float))
         if self.within_kl is not None:
             ceilings += Ceilings.of(np.zeros((1, len(law.targets))), np.array([self.within_kl]), kl=1.0)
+        if robust:
+            each: Array = np.kron(np.eye(len(self.refits)), self.weights).astype(np.float64)
+            return least_largest(law, self.limits, each, kl=self.kl, prior=self.prior, ceilings=ceilings)
         build = worst_case if self.objective == "worst" else Program.mean
         return build(law, self.limits, self.weights, kl=self.kl, prior=self.prior, ceilings=ceilings)
 
@@ -62,7 +69,7 @@ class Question:
         at least as often as each target lies inside its own interval.
         """
         uncertainty = self.at.uncertainty
-        if self.objective == "mean":
+        if self.objective != "worst":
             loss = self.loss_at(proportions)
             half = float(uncertainty.half_width(proportions[None], self.interval, self.weights)[0, 0])
             return loss - half, loss + half

@@ -30,9 +30,22 @@ def worst_case(
         counted: (V,) the targets with a positive entry take part; how large it is plays no role.
         kl, prior, ceilings: as in `Program.mean`.
     """
-    chosen = np.flatnonzero(counted > 0)
-    lifted = Ceilings.of(np.eye(len(counted))[chosen], np.zeros(len(chosen)), lifted=True)
-    program = Program.mean(law, limits, np.zeros(len(counted)), kl=kl, prior=prior)
+    alone = np.eye(len(counted))[np.flatnonzero(counted > 0)]
+    return least_largest(law, limits, alone, kl=kl, prior=prior, ceilings=ceilings)
+
+
+def least_largest(
+    law: MixingLaw,
+    limits: Limits,
+    weightings: Array,
+    *,
+    kl: float = 0.0,
+    prior: Array | None = None,
+    ceilings: Ceilings | None = None,
+) -> Program:
+    """The least largest of several weighted losses: min over r of max over k of weightings[k]·loss(r), k of (K, V)."""
+    lifted = Ceilings.of(weightings, np.zeros(len(weightings)), lifted=True)
+    program = Program.mean(law, limits, np.zeros(weightings.shape[1]), kl=kl, prior=prior)
     return replace(program, ceilings=lifted + ceilings if ceilings is not None else lifted)
 
 
