@@ -1,8 +1,8 @@
 """What the user says about a log, and what that makes of its names and runs."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 from mixlaw.errors import Refused
 from mixlaw.importers.base import Log, LoggedRun
@@ -24,7 +24,7 @@ class Choices:
         tokens_per_step: of every run that counts no tokens.
         unit: of the losses.
         bytes_per_token: of the validation text, by target or for all; only bits per byte need it.
-        only: shell patterns of the runs to take; all if empty.
+        only: names of the runs to take, `*` for any text; all if empty.
         unfinished: take crashed and running runs too.
         renormalise: divide proportions by their sum, whatever it is.
     """
@@ -63,7 +63,7 @@ def choose_runs(log: Log, choices: Choices) -> tuple[tuple[LoggedRun, ...], tupl
     Raises:
         Refused: if none is left.
     """
-    wanted = [run for run in log.runs if not choices.only or any(fnmatchcase(run.name, only) for only in choices.only)]
+    wanted = [run for run in log.runs if not choices.only or any(_like(run.name, only) for only in choices.only)]
     if not wanted:
         raise Refused(f"no run is called like {', '.join(choices.only)}; there are: {_listed(log.runs)}")
     taken = tuple(run for run in wanted if choices.unfinished or not run.unfinished)
@@ -71,6 +71,10 @@ def choose_runs(log: Log, choices: Choices) -> tuple[tuple[LoggedRun, ...], tupl
     if not taken:
         raise Refused(f"all runs are unfinished: {_listed(left)}; pass --unfinished to take them as they are")
     return taken, (f"left out as unfinished (--unfinished takes them): {_listed(left)}",) if left else ()
+
+
+def _like(name: str, pattern: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None
 
 
 def _listed(runs: Sequence[LoggedRun]) -> str:

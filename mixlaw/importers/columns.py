@@ -49,7 +49,12 @@ def parse_rule(text: str) -> Rule:
     return Rule(column, name)
 
 
-CANONICAL = tuple(Rule(column, column) for column in SINGLES) + tuple(Rule(f"{x}*", f"{x}*") for x in FAMILIES)
+UNCLEAR = ("group", "kind")
+"""Names that settings of other tools have for other things."""
+
+CANONICAL = tuple(Rule(column, column) for column in SINGLES if column not in UNCLEAR) + tuple(
+    Rule(f"{family}*", f"{family}*") for family in FAMILIES
+)
 """Names that are already those of a run table."""
 
 

@@ -13,8 +13,12 @@ from mixlaw.importers.base import Importer, Log, LoggedRun, Reading
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
-def read_frame(path: Path) -> pd.DataFrame:
-    """Read a table as it stands; blank cells stay blank.
+IDENTIFIERS = ("run", "run_id", "name", "index")
+"""Columns that are text even where they look like numbers: `007` is no 7."""
+
+
+def read_frame(path: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Read a table as it stands; blank cells stay blank, and identifiers and the columns `text` are text.
 
     Raises:
         Refused: naming the file and what is wrong with it.
@@ -34,7 +38,7 @@ def read_frame(path: Path) -> pd.DataFrame:
             sep=separator,
             encoding="utf-8-sig",
             low_memory=False,
-            dtype={"run": str},
+            dtype=dict.fromkeys((*IDENTIFIERS, *text), str),
         )
     except ImportError:
         raise Refused(f"{path}: parquet needs pyarrow; install mixlaw[parquet], or use csv") from None
@@ -46,7 +50,7 @@ def read(sources: tuple[str, ...], reading: Reading) -> Log:
     """Rows of all tables, by run; a long table is turned wide first."""
     runs: dict[str, list[dict[str, Any]]] = {}
     for source in sources:
-        frame = read_frame(Path(source))
+        frame = read_frame(Path(source), (reading.run_column,))
         if not len(frame):
             raise Refused(f"{source} has no rows")
         if reading.run_column not in frame:
@@ -61,7 +65,9 @@ def read(sources: tuple[str, ...], reading: Reading) -> Log:
             if reading.run_column not in filled:
                 raise Refused(f"{source}: a row has no {reading.run_column}; name the run in every row")
             runs.setdefault(_name(filled[reading.run_column]), []).append(filled)
-    return Log(", ".join(sources), tuple(LoggedRun(name, tuple(points)) for name, points in runs.items()))
+    found = tuple(LoggedRun(name, tuple(points)) for name, points in runs.items())
+    kept = {name for points in runs.values() for point in points for name in point} & {"group", "kind"}
+    return Log(", ".join(sources), found, tuple(f"{name}={name}" for name in sorted(kept)))
 
 
 def widen(frame: pd.DataFrame, long: tuple[str, str], source: str) -> pd.DataFrame:

@@ -7,11 +7,12 @@ one number. Field numbers are those of tensorboard 2.21.
 
 import struct
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Point, Reading, flatten, merge_steps
-from mixlaw.importers.wire import Damaged, fields, last, number, signed, submessages, text
+from mixlaw.importers.wire import Damaged, Message, every, last, number, parse, signed, text
 
 FLOAT, DOUBLE = 1, 2
 HPARAMS = "_hparams_/session_start_info"
@@ -38,8 +39,12 @@ def records(content: bytes) -> Iterator[bytes]:
         place += 12 + size + 4
 
 
+@cache
 def masked_crc32c(content: bytes) -> int:
-    """The checksum of TFRecord: CRC-32C (Castagnoli), rotated right by 15 bits, plus a constant."""
+    """The checksum of TFRecord: CRC-32C (Castagnoli), rotated right by 15 bits, plus a constant.
+
+    Only lengths are checked, and a log has few of them, so what was worked out is kept.
+    """
     crc = 0xFFFFFFFF
     for byte in content:
         crc ^= byte
@@ -55,10 +60,12 @@ def read_file(path: Path) -> tuple[list[Point], dict[str, Any], list[str]]:
     settings: dict[str, Any] = {}
     notes: list[str] = []
     try:
-        for event in records(path.read_bytes()):
+        for record in records(path.read_bytes()):
+            event = parse(record)
             step = last(event, 2)
-            for summary in submessages(event, 5):
-                for value in submessages(summary, 1):
+            for summary in every(event, 5):
+                for content in every(parse(summary), 1):
+                    value = parse(content)
                     tag, scalar = text(last(value, 1)), _scalar(value)
                     if tag == HPARAMS:
                         settings |= _hyperparameters(value)
@@ -98,43 +105,39 @@ def _files(path: Path) -> list[Path]:
     return [path] if path.is_file() else sorted(path.rglob("*tfevents*"))
 
 
-def _scalar(value: bytes) -> float | None:
-    for kind, found in fields(value):
-        if kind == 2 and isinstance(found, bytes):
-            return number(found)
-        if kind == 8 and isinstance(found, bytes):
-            return _tensor(found)
-    return None
+def _scalar(value: Message) -> float | None:
+    simple, tensor = last(value, 2), last(value, 8)
+    if isinstance(simple, bytes):
+        return number(simple)
+    return _tensor(parse(tensor)) if isinstance(tensor, bytes) else None
 
 
-def _tensor(tensor: bytes) -> float | None:
+def _tensor(tensor: Message) -> float | None:
     """The number in a tensor of one 32-bit or 64-bit number; none for any other tensor."""
     dtype = last(tensor, 1)
-    size, kind = {FLOAT: (4, 5), DOUBLE: (8, 6)}.get(dtype if isinstance(dtype, int) else 0, (0, 0))
-    held = b"".join([*submessages(tensor, 4), *submessages(tensor, kind)]) if size else b""
+    size, field = {FLOAT: (4, 5), DOUBLE: (8, 6)}.get(dtype if isinstance(dtype, int) else 0, (0, 0))
+    held = b"".join([*every(tensor, 4), *every(tensor, field)]) if size else b""
     return number(held) if size and len(held) == size else None
 
 
-def _hyperparameters(value: bytes) -> dict[str, Any]:
+def _hyperparameters(value: Message) -> dict[str, Any]:
     """`HParamsPluginData.session_start_info.hparams`, a map from names to `google.protobuf.Value`."""
     found: dict[str, Any] = {}
-    for metadata in submessages(value, 9):
-        for plugin in submessages(metadata, 1):
-            for content in submessages(plugin, 2):
-                for start in submessages(content, 3):
-                    for entry in submessages(start, 1):
-                        found |= _entry(entry)
+    for metadata in every(value, 9):
+        for plugin in every(parse(metadata), 1):
+            for content in every(parse(plugin), 2):
+                for start in every(parse(content), 3):
+                    for entry in every(parse(start), 1):
+                        found |= _entry(parse(entry))
     return flatten(found)
 
 
-def _entry(entry: bytes) -> dict[str, Any]:
-    held = next(submessages(entry, 2), b"")
-    for kind, value in fields(held):
-        if kind == 2 and isinstance(value, bytes):
-            return {text(last(entry, 1)): number(value)}
-        if kind == 3:
-            return {text(last(entry, 1)): text(value)}
-    return {}
+def _entry(entry: Message) -> dict[str, Any]:
+    held = parse(b"".join(every(entry, 2)))
+    figure, word = last(held, 2), last(held, 3)
+    if isinstance(figure, bytes):
+        return {text(last(entry, 1)): number(figure)}
+    return {text(last(entry, 1)): text(word)} if word is not None else {}
 
 
 IMPORTER = Importer(

@@ -14,7 +14,7 @@ from typing import Any
 
 from mixlaw.errors import Refused
 from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Reading, flatten, merge_steps, unique_names
-from mixlaw.importers.wire import Damaged, fields, last, number, signed, submessages, text, zigzag
+from mixlaw.importers.wire import Damaged, Message, every, last, number, parse, signed, text, zigzag
 
 MAGIC = b":W&B"
 HEADER = 7
@@ -65,21 +65,15 @@ def read_file(path: Path) -> tuple[LoggedRun, str, list[str]]:
     points: list[dict[str, Any]] = []
     unfinished, notes = "running or cut short", []
     try:
-        for record in records(content):
-            for kind, value in fields(record):
-                if not isinstance(value, bytes):
-                    continue
-                if kind == HISTORY:
-                    points.append(_point(value))
-                elif kind == CONFIG:
-                    settings |= _config(value)
-                elif kind == RUN:
-                    name, identifier = text(last(value, 8)) or text(last(value, 1)) or name, text(last(value, 1))
-                    for config in submessages(value, 4):
-                        settings |= _config(config)
-                elif kind == EXIT:
-                    code = last(value, 1)
-                    unfinished = f"exited with code {signed(code)}" if isinstance(code, int) and code else ""
+        for record in map(parse, records(content)):
+            points += [_point(parse(history)) for history in every(record, HISTORY)]
+            for run in map(parse, every(record, RUN)):
+                name, identifier = text(last(run, 8)) or text(last(run, 1)) or name, text(last(run, 1))
+                settings |= _config(every(run, 4))
+            settings |= _config(every(record, CONFIG))
+            for ending in map(parse, every(record, EXIT)):
+                code = last(ending, 1)
+                unfinished = f"exited with code {signed(code)}" if isinstance(code, int) and code else ""
     except Damaged as error:
         notes.append(f"{path.name}: {error}; what comes before is kept")
     merged, replaced = merge_steps(point for point in points if STEP in point)
@@ -105,12 +99,9 @@ def _files(path: Path) -> list[Path]:
     return [path] if path.is_file() else sorted(path.rglob("run-*.wandb"))
 
 
-def _point(history: bytes) -> dict[str, Any]:
-    point: dict[str, Any] = {}
-    for item in submessages(history, 1):
-        name = ".".join(text(part) for part in submessages(item, 2)) or text(last(item, 1))
-        point[name] = _value(item)
-    for step in submessages(history, 2):
+def _point(history: Message) -> dict[str, Any]:
+    point = {_key(item): _value(item) for item in map(parse, every(history, 1))}
+    for step in map(parse, every(history, 2)):
         counted = last(step, 1)
         point.setdefault("_step", counted if isinstance(counted, int) else 0)
     if isinstance(point.get("_step"), int | float):
@@ -118,26 +109,24 @@ def _point(history: bytes) -> dict[str, Any]:
     return {name: value for name, value in flatten(point).items() if not name.startswith("_")}
 
 
-def _value(item: bytes) -> Any:
-    """A logged value: JSON text (field 16), or since 2026 a typed field of its own."""
-    for kind, value in fields(item):
-        if kind in (8, 16):
-            return _json(text(value))
-        if kind == 5 and isinstance(value, int):
-            return zigzag(value)
-        if kind == 6 and isinstance(value, bytes):
-            return number(value)
-        if kind == 7:
-            return text(value)
-    return None
+def _config(records: list[bytes]) -> dict[str, Any]:
+    items = (parse(item) for record in records for item in every(parse(record), 1))
+    return {_key(item): _json(text(last(item, 16))) for item in items}
 
 
-def _config(record: bytes) -> dict[str, Any]:
-    found = {}
-    for item in submessages(record, 1):
-        name = ".".join(text(part) for part in submessages(item, 2)) or text(last(item, 1))
-        found[name] = _json(text(last(item, 16)))
-    return found
+def _key(item: Message) -> str:
+    return ".".join(text(part) for part in every(item, 2)) or text(last(item, 1))
+
+
+def _value(item: Message) -> Any:
+    """A logged value: JSON text (field 16), or in newer files a typed field of its own."""
+    for field in (8, 16):
+        if field in item:
+            return _json(text(last(item, field)))
+    integer, figure, word = last(item, 5), last(item, 6), last(item, 7)
+    if isinstance(integer, int):
+        return zigzag(integer)
+    return number(figure) if isinstance(figure, bytes) else None if word is None else text(word)
 
 
 def _json(value: str) -> Any:

@@ -6,7 +6,10 @@ protobuf.dev/programming-guides/encoding). Unknown fields are read over.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+
+Message = Mapping[int, Sequence[int | bytes]]
+"""A message that has been parsed: the values of each field by its number."""
 
 
 class Damaged(ValueError):
@@ -39,14 +42,26 @@ def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
         place += size
 
 
-def submessages(message: bytes, number: int) -> Iterator[bytes]:
-    """Values of the fields of one number that hold bytes: text, messages, fixed-size numbers."""
-    return (value for found, value in fields(message) if found == number and isinstance(value, bytes))
+def parse(message: bytes) -> Message:
+    """All values of every field by its number, in order.
+
+    Raises:
+        Damaged: as `fields` does.
+    """
+    parsed: dict[int, list[int | bytes]] = {}
+    for number, value in fields(message):
+        parsed.setdefault(number, []).append(value)
+    return parsed
 
 
-def last(message: bytes, number: int) -> int | bytes | None:
-    """The last value of a field, as the format has it for a field that is no list; none if absent."""
-    values = [value for found, value in fields(message) if found == number]
+def every(message: Message, number: int) -> list[bytes]:
+    """Values of a field that holds bytes: text, messages, numbers of fixed size."""
+    return [value for value in message.get(number, ()) if isinstance(value, bytes)]
+
+
+def last(message: Message, number: int) -> int | bytes | None:
+    """The last value of a field, which is the one that counts where it is no list; none if absent."""
+    values = message.get(number)
     return values[-1] if values else None
 
 
@@ -71,13 +86,12 @@ def zigzag(value: int) -> int:
 
 
 def _varint(message: bytes, place: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if place >= len(message):
-            raise Damaged("a number cut short")
+    value = shift = 0
+    while place < len(message) and shift < 70:
         byte = message[place]
         place += 1
-        value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, place
-    raise Damaged("a number of more than ten bytes")
+            return value | byte << shift, place
+        value |= (byte & 0x7F) << shift
+        shift += 7
+    raise Damaged("a number cut short, or of more than ten bytes")

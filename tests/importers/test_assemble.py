@@ -143,3 +143,9 @@ def test_a_step_logged_twice_keeps_the_later_values() -> None:
         [{"step": 2, "x": 1}, {"step": 1, "x": 2}, {"step": 2, "x": 3, "y": 4}, {"step": 2, "y": 4}]
     )
     assert points == ({"step": 1, "x": 2}, {"step": 2, "x": 3, "y": 4}) and replaced == 1
+
+
+def test_names_of_runs_to_take_are_literal_but_for_the_star() -> None:
+    runs = tuple(LoggedRun(name, POINTS, SETTINGS) for name in ("a[1]", "a[2]", "a1"))
+    assert set(frame(Log("log", runs), only=("a[1]",))["run"]) == {"a[1]"}
+    assert set(frame(Log("log", runs), only=("a[*", "b*"))["run"]) == {"a[1]", "a[2]"}

@@ -7,7 +7,9 @@ import pytest
 
 from mixlaw.errors import Refused
 from mixlaw.importers import importer_of, read_log
+from mixlaw.importers.assemble import assemble
 from mixlaw.importers.base import Reading
+from mixlaw.importers.choices import Choices
 
 
 def write(folder: Path, name: str, text: str) -> str:
@@ -109,3 +111,16 @@ def test_pairs_that_cannot_be_joined_are_refused(tmp_path: Path, metrics: str, m
     write(tmp_path, "metrics.csv", metrics)
     with pytest.raises(Refused, match=message):
         read_log((str(tmp_path),))
+
+
+def test_identifiers_stay_text_even_where_they_look_like_numbers(tmp_path: Path) -> None:
+    path = write(tmp_path, "log.csv", "job,tokens,web\n007,10,2.5\n08,10,2.5\n")
+    assert [run.name for run in read_log((path,), reading=Reading(run_column="job")).runs] == ["007", "08"]
+
+
+def test_a_run_table_of_ours_is_a_table_like_any_other(tmp_path: Path) -> None:
+    path = write(tmp_path, "runs.csv", "run,params,tokens,group,mix.web,loss.web\na,5,10,swarm,1,2.5\n")
+    table = assemble(read_log((path,)), Choices())
+    assert table.frame.to_dict("records") == [
+        {"run": "a", "params": 5, "tokens": 10, "group": "swarm", "mix.web": 1.0, "loss.web": 2.5}
+    ]

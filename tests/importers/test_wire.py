@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mixlaw.importers.wire import Damaged, fields, last, number, signed, submessages, text, zigzag
+from mixlaw.importers.wire import Damaged, every, fields, last, number, parse, signed, text, zigzag
 
 Encoder = Callable[[Iterable[tuple[int, int | float | str | bytes]]], bytes]
 once = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -39,12 +39,9 @@ def test_every_cut_of_a_message_is_read_up_to_it_or_called_damaged(message: Enco
 
 
 def test_numbers_text_and_repeated_fields(message: Encoder) -> None:
-    encoded = message([(1, "first"), (3, 2.5), (1, "second"), (4, -7), (5, 13)])
-    assert text(last(encoded, 1)) == "second" and [text(value) for value in submessages(encoded, 1)] == [
-        "first",
-        "second",
-    ]
-    assert [number(value) for value in submessages(encoded, 3)] == [2.5]
+    encoded = parse(message([(1, "first"), (3, 2.5), (1, "second"), (4, -7), (5, 13)]))
+    assert text(last(encoded, 1)) == "second" and [text(value) for value in every(encoded, 1)] == ["first", "second"]
+    assert [number(value) for value in every(encoded, 3)] == [2.5] and every(encoded, 4) == []
     assert last(encoded, 4) == 2**64 - 7 and signed(2**64 - 7) == -7 and zigzag(13) == -7 and zigzag(12) == 6
     assert last(encoded, 9) is None and text(None) == ""
 
