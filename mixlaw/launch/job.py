@@ -16,6 +16,25 @@ from mixlaw.train.model import named
 from mixlaw.train.pretrained import save_llama
 from mixlaw.train.records import Writer
 
+RECORDS = "runs"
+"""The folder of records, in a study's folder."""
+
+
+def models_folder(folder: Path) -> Path:
+    """Where a study keeps the models of its full runs, one folder a run."""
+    return folder / "models"
+
+
+def numbers(member: Member, setting: Setting) -> dict[str, Any]:
+    """Everything that determines the losses of a run but how it is computed on a CPU, and nothing else."""
+    compute = compute_of(setting.training)
+    shared = setting.as_json()
+    del shared["corpus"]
+    shared["training"] = {
+        key: value for key, value in shared["training"].items() if key not in ("device", "precision", "compile")
+    }
+    return {**shared, "device": compute.device.type, "bfloat16": compute.bfloat16, "member": member.as_json()}
+
 
 @dataclass(frozen=True)
 class Job:
@@ -34,27 +53,20 @@ class Job:
     threads: int
 
     @property
+    def runs(self) -> list[str]:
+        """Names of its runs."""
+        return [member.run for member in self.members]
+
+    @property
     def name(self) -> str:
         """Of its first run: unique in a study."""
         return self.members[0].run
 
     @property
-    def flops(self) -> float:
-        """Floating-point operations of its training tokens, without the vocabulary: for the order of jobs."""
-        training = self.setting.training
+    def work(self) -> float:
+        """How long it takes beside other jobs, in no unit: tokens x non-embedding parameters."""
         first = self.members[0]
-        return len(self.members) * first.total_tokens(training) * 6.0 * first.shape.params
-
-    def specification(self, member: Member) -> dict[str, Any]:
-        """Everything that determines the numbers of one of its runs, and nothing else."""
-        setting = self.setting.as_json()
-        del setting["corpus"]
-        return {
-            "setting": setting,
-            "member": member.as_json(),
-            "threads": self.threads,
-            "pack": [other.run for other in self.members],
-        }
+        return float(len(self.members) * first.total_tokens(self.setting.training) * first.shape.params)
 
     def as_json(self) -> dict[str, Any]:
         """The job as JSON, for a worker."""
@@ -102,11 +114,12 @@ def do(job: Job, writer: Writer, progress: Callable[[int], None]) -> None:
         progress: told of tokens trained on, every step.
     """
     corpus = open_corpus(job.setting.corpus)
-    specifications = {member.run: job.specification(member) for member in job.members}
-    for name, specification in specifications.items():
-        writer.member(name, specification)
+    entries = {member.run: numbers(member, job.setting) for member in job.members}
+    for name, entry in entries.items():
+        writer.member(name, {"numbers": entry, "threads": job.threads, "pack": job.runs})
     full = job.members[0].full
-    checkpoint = Checkpoint(job.folder / "checkpoints" / f"{job.name}.safetensors", specifications) if full else None
+    key = {"runs": entries, "threads": job.threads}
+    checkpoint = Checkpoint(job.folder / "checkpoints" / f"{job.name}.safetensors", key) if full else None
     before = torch.get_num_threads()
     torch.set_num_threads(job.threads)
     try:
@@ -119,11 +132,6 @@ def do(job: Job, writer: Writer, progress: Callable[[int], None]) -> None:
         _save_models(job, run)
     if checkpoint is not None:
         checkpoint.forget()
-
-
-def models_folder(folder: Path) -> Path:
-    """Where a study keeps the models of its full runs, one folder a run."""
-    return folder / "models"
 
 
 def _save_models(job: Job, run: PackRun) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, Queue
@@ -71,7 +72,7 @@ class InWorker:
 
     def train(self, job: Job, trained: Callable[[int], None]) -> Outcome:
         """See `Trainer`."""
-        process = self._process if self._process and self._process.poll() is None else self._start(job.threads)
+        process = self._process or self._start(job.threads)
         assert process.stdin and process.stdout
         try:
             process.stdin.write(json.dumps(job.as_json()) + "\n")
@@ -85,7 +86,8 @@ class InWorker:
             elif "refused" in told:
                 raise Refused(told["refused"])
             elif "crashed" in told:
-                self._log.open("a", encoding="utf-8").write(told["traceback"])
+                with self._log.open("a", encoding="utf-8") as log:
+                    log.write(told["traceback"])
                 return Outcome(f"{told['crashed']} (see {self._log})", "OutOfMemoryError" in told["crashed"])
             else:
                 return Outcome()
@@ -96,6 +98,16 @@ class InWorker:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                with suppress(OSError):  # what was still to be sent to a process that is gone
+                    if pipe is not None:
+                        pipe.close()
+            self._process = None
+
+    def stop(self) -> None:
+        """End the process; whoever reads from it then sees its end."""
+        if self._process is not None:
+            self._process.kill()
 
     @property
     def _log(self) -> Path:
@@ -118,6 +130,7 @@ class InWorker:
 
     def _death(self, process: "subprocess.Popen[str]") -> Outcome:
         code = process.wait()
+        self.close()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         return Outcome(f"its worker {how} (see {self._log})")
 
@@ -227,4 +240,8 @@ def _drive_workers(shared: _Queue, runs: Path, workers: int) -> None:
     finally:
         shared.stop.set()
         for trainer in trainers:
+            trainer.stop()
+        for thread, trainer in zip(threads, trainers, strict=True):
+            if thread.ident is not None:
+                thread.join()
             trainer.close()

@@ -17,7 +17,7 @@ class Progress:
         failed: that will have no further rows.
         tokens: planned, over all runs.
         trained_tokens: of them, by done runs and those under way.
-        tokens_per_s: trained since this training began; 0 before anything was.
+        tokens_per_s: at which this training goes, over all workers; 0 before it is known.
         left_s: seconds left at the pace so far, counting operations rather than tokens; None before it is known.
     """
 
@@ -53,7 +53,7 @@ class Tally:
     done: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     _tokens: dict[str, int] = field(default_factory=dict)
-    _started: float = field(default_factory=time.monotonic)
+    _started: float | None = None
     _told: float = 0.0
     _work: float = 0.0
     _trained: int = 0
@@ -62,8 +62,11 @@ class Tally:
         """A pack trained on so many more tokens, over all its members."""
         for member in members:
             self._tokens[member.run] = self._tokens.get(member.run, 0) + tokens // len(members)
-        self._trained += tokens
-        self._work += tokens * self._price(members[0])
+        if self._started is None:  # what came before is the start of workers
+            self._started = time.monotonic()
+        else:
+            self._trained += tokens
+            self._work += tokens * self._price(members[0])
         self.tell()
 
     def again(self, members: Sequence[Member]) -> None:
@@ -83,14 +86,14 @@ class Tally:
         over = self.done | self.failed
         trained = {run: total if run in over else min(total, self._tokens.get(run, 0)) for run, total in totals.items()}
         left = sum((totals[member.run] - trained[member.run]) * self._price(member) for member in self.members)
-        elapsed = time.monotonic() - self._started
+        elapsed = time.monotonic() - (self._started or time.monotonic())
         return Progress(
             runs=len(self.members),
             done=len(self.done),
             failed=len(self.failed),
             tokens=sum(totals.values()),
             trained_tokens=sum(trained.values()),
-            tokens_per_s=self._trained / elapsed if self._trained else 0.0,
+            tokens_per_s=self._trained / elapsed if elapsed else 0.0,
             left_s=left * elapsed / self._work if self._work else None,
         )
 

@@ -12,64 +12,33 @@ A study's folder holds, beside its `plan.toml`:
     models/<run>/              the model of a full run, as `transformers` loads it
 
 A run is done when all its rows are in the records (and its model is there, if it is a full run), never because a
-process says so. Runs are the same bits on the CPU of the same machine, however often a training was killed on the way.
+process says so. Runs are the same bits on the CPU of the same machine, however
+often a training was killed on the way.
 """
 
-import hashlib
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import torch
 
 from mixlaw.corpus.shards import open_corpus
 from mixlaw.errors import Refused
 from mixlaw.files import sha256
-from mixlaw.launch.job import Job, models_folder
+from mixlaw.launch.job import RECORDS, Job
 from mixlaw.launch.local import run_jobs
 from mixlaw.launch.lock import locked
+from mixlaw.launch.packing import cores, default_workers, pack_size
 from mixlaw.launch.progress import Tally, Watch
+from mixlaw.launch.roster import full_runs, proxies
+from mixlaw.launch.standing import Standing, standing
 from mixlaw.mixture import Mixture, write_mixtures
 from mixlaw.plan import Plan
 from mixlaw.runs import RunTable, check_runs, write_runs
-from mixlaw.train.members import Member, Setting, setting_of
-from mixlaw.train.records import Recorded, Writer, read_records
+from mixlaw.train.members import Member, setting_of
+from mixlaw.train.records import Writer, read_records
 
-RECORDS, TABLE, FULL_TABLE, MIXTURES = "runs", "runs.csv", "full_runs.csv", "mixtures.csv"
-
-
-def proxies(plan: Plan, mixtures: Mapping[str, Mixture]) -> list[Member]:
-    """The members of a plan's swarm: every mixture at every size, and the repeats.
-
-    Repeats are further seeds of the mixture called "natural", or of the first where none is called so. Every member
-    has a seed of its own, drawn from the plan's and the run's name: noise that runs shared would look like a property
-    of the size, and adding a run changes no other.
-    """
-    repeated = "natural" if "natural" in mixtures else next(iter(mixtures))
-    runs = {name: name for name in mixtures}
-    runs |= {f"{repeated}-repeat{number}": repeated for number in range(1, plan.design.repeats + 1)}
-    return [
-        Member(f"{run}-{size}", name, mixtures[name], size, plan.proxies.tokens, _seed(plan.seed, f"{run}-{size}"))
-        for size in plan.proxies.sizes
-        for run, name in runs.items()
-    ]
-
-
-def full_runs(plan: Plan, mixtures: Mapping[str, Mixture], seeds: Sequence[int]) -> list[Member]:
-    """The members that train mixtures at the plan's target: proxies with other numbers, read at their token counts too.
-
-    Seeds are as given, so that mixtures can be compared seed by seed.
-    """
-    size, end = plan.target.size, plan.target.tokens
-    tokens = (*(count for count in plan.proxies.tokens if count < end), end)
-    return [
-        Member(f"{name}-{size}-seed{seed}", name, mixture, size, tokens, seed, full=True)
-        for name, mixture in mixtures.items()
-        for seed in seeds
-    ]
+TABLE, FULL_TABLE, MIXTURES = "runs.csv", "full_runs.csv", "mixtures.csv"
 
 
 def train_swarm(
@@ -99,7 +68,7 @@ def train_swarm(
     members = proxies(plan, mixtures)
     _train(plan, members, folder, watch, workers)
     write_mixtures(folder / MIXTURES, mixtures)
-    return _written(members, folder, TABLE)
+    return _written(members, folder / TABLE)
 
 
 def train_full(
@@ -122,125 +91,91 @@ def train_full(
         workers: trained at a time; None for one a core, or one a GPU.
 
     Returns:
-        The run table of these runs; `group` is the mixture's name.
+        The run table of all full runs in the folder, `group` naming the mixture of each; its notes name the failed.
 
     Raises:
         Refused: as `train_swarm`.
     """
     members = full_runs(plan, mixtures, range(plan.target.seeds) if seeds is None else seeds)
     _train(plan, members, folder, watch, workers)
-    return _written(members, folder, FULL_TABLE)
+    entries = read_records(folder / RECORDS).members.values()
+    trained = [Member.from_json(entry["numbers"]["member"]) for entry in entries]
+    every = sorted((member for member in trained if member.full), key=lambda member: member.run)
+    return _written(every, folder / FULL_TABLE)
 
 
 def _train(plan: Plan, members: Sequence[Member], folder: Path, watch: Watch | None, workers: int | None) -> None:
     corpus = open_corpus(plan.path(plan.corpus.path))
     setting = setting_of(plan, corpus)
-    runs = folder / RECORDS
-    with locked(runs):
-        recorded = read_records(runs)
-        jobs, count = _jobs(members, setting, folder, recorded, workers)
-        for job in jobs:
-            _same_as_before(job, recorded)
-        left = [job for job in jobs if not all(_over(member, setting, folder, recorded) for member in job.members)]
+    with locked(folder / RECORDS):
+        now = standing(members, setting, folder)
+        now.check_unchanged()
+        if not members[0].full:
+            now.check_nothing_dropped()
         tally = Tally(members, setting, corpus.vocabulary_size, watch)
-        tally.failed |= {member.run for member in members if _failed(member, recorded)}
-        tally.done |= {member.run for member in members if _done(member, setting, folder, recorded)}
+        left = {member.run for member in now.left}
+        tally.failed |= set(now.failed) - left
+        tally.done |= now.done
         tally.tell(now=True)
         if left:
-            _run(left, runs, tally, count)
+            count = workers or default_workers(setting)
+            jobs = [job for job in _jobs(now, corpus.vocabulary_size, count) if left & set(job.runs)]
+            _run(jobs, folder / RECORDS, tally, count)
 
 
-def _run(jobs: Sequence[Job], runs: Path, tally: Tally, workers: int) -> None:
+def _jobs(now: Standing, vocabulary: int, workers: int) -> list[Job]:
+    """Packs of all members, done or not, so that what is in a pack does not depend on what was done before."""
+    jobs = []
+    for size in dict.fromkeys(member.size for member in now.members):
+        members = [member for member in now.members if member.size == size]
+        known = [now.recorded.members[member.run] for member in members if member.run in now.recorded.members]
+        count = max(len(entry["pack"]) for entry in known) if known else pack_size(members, now.setting, vocabulary)
+        for start in range(0, len(members), count):
+            pack = tuple(members[start : start + count])
+            jobs.append(Job(now.folder, now.setting, pack, _threads(pack, now, workers)))
+    return jobs
+
+
+def _threads(pack: Sequence[Member], now: Standing, workers: int) -> int:
+    """As before for a run that was begun; else one, or a share of the cores for full runs too few to fill them."""
+    begun = [now.recorded.members[member.run]["threads"] for member in pack if member.run in now.recorded.members]
+    if begun:
+        return int(begun[0])
+    return max(1, cores() // min(workers, len(now.members))) if pack[0].full else 1
+
+
+def _run(jobs: Iterable[Job], runs: Path, tally: Tally, workers: int) -> None:
     """Train jobs, the longest first so that no worker is left with a long one at the end."""
 
     def finished(job: Job) -> None:
         failed = set(read_records(runs).failed)
-        tally.failed |= {member.run for member in job.members} & failed
-        tally.done |= {member.run for member in job.members} - failed
+        tally.failed |= set(job.runs) & failed
+        tally.done |= set(job.runs) - failed
         tally.tell(now=True)
 
     def crashed(job: Job, why: str) -> None:
         writer = Writer(runs / "records-0.jsonl")
-        for member in job.members:
-            writer.failed(member.run, why, final=False)
+        for run in job.runs:
+            writer.failed(run, why, final=False)
         writer.close()
-        tally.failed |= {member.run for member in job.members}
+        tally.failed |= set(job.runs)
         tally.tell(now=True)
 
-    jobs = sorted(jobs, key=lambda job: -job.flops)
-    run_jobs(jobs, runs, tally, workers=workers, crashed=crashed, finished=finished)
+    ordered = sorted(jobs, key=lambda job: -job.work)
+    run_jobs(ordered, runs, tally, workers=workers, crashed=crashed, finished=finished)
 
 
-def _jobs(
-    members: Sequence[Member], setting: Setting, folder: Path, recorded: Recorded, workers: int | None
-) -> tuple[list[Job], int]:
-    """Packs of the members, and how many to train at a time.
-
-    On a CPU a pack is one member and a core is one worker with one thread: a thread more changes the bits of a run, and
-    two runs on two cores end sooner than one run on both (`make bench-swarm`).
-    """
-    known = [recorded.members[member.run] for member in members if member.run in recorded.members]
-    gpus = torch.cuda.device_count() if setting.training.device != "cpu" else 0
-    cores = len(os.sched_getaffinity(0))
-    workers = workers or gpus or cores
-    threads = known[0]["threads"] if known else 1
-    return [Job(folder, setting, (member,), threads) for member in members], workers
-
-
-def _same_as_before(job: Job, recorded: Recorded) -> None:
-    """Refuse a run that is on record with other numbers than the plan now gives it."""
-    for member in job.members:
-        before, now = recorded.members.get(member.run), job.specification(member)
-        if before is not None and before != now:
-            listed = "; ".join(_differences(before, now)[:4])
-            raise Refused(
-                f"{job.folder / RECORDS}: run '{member.run}' was trained with other numbers: {listed}; "
-                "go back to those, or train the changed plan in another folder"
-            )
-
-
-def _differences(before: Any, now: Any, place: str = "") -> list[str]:
-    if isinstance(before, dict) and isinstance(now, dict):
-        found = []
-        for key in sorted({*before, *now}):
-            found += _differences(before.get(key), now.get(key), f"{place}.{key}" if place else str(key))
-        return found
-    return [] if before == now else [f"{place} was {before}, is {now}"]
-
-
-def _failed(member: Member, recorded: Recorded) -> bool:
-    """Whether training it again would fail again."""
-    return bool(recorded.failed.get(member.run, {}).get("final", False))
-
-
-def _done(member: Member, setting: Setting, folder: Path, recorded: Recorded) -> bool:
-    wanted = {step * setting.training.batch_tokens for step in member.steps(setting.training)}
-    there = wanted <= set(recorded.rows.get(member.run, {})) and member.run not in recorded.failed
-    return there and (not member.full or (models_folder(folder) / member.run).is_dir())
-
-
-def _over(member: Member, setting: Setting, folder: Path, recorded: Recorded) -> bool:
-    return _failed(member, recorded) or _done(member, setting, folder, recorded)
-
-
-def _written(members: Sequence[Member], folder: Path, name: str) -> RunTable:
-    """Rebuild a run table from the records and write it."""
-    recorded = read_records(folder / RECORDS)
-    failed = {run: str(entry["reason"]) for run, entry in recorded.failed.items()}
-    rows = [
-        row
-        for member in members
-        if member.run not in failed
-        for _, row in sorted(recorded.rows.get(member.run, {}).items())
-    ]
-    notes = [f"run '{member.run}' failed: {failed[member.run]}" for member in members if member.run in failed]
+def _written(members: Iterable[Member], path: Path) -> RunTable:
+    """Rebuild a run table from the records, in the order of the members, and write it; failed runs are only named."""
+    recorded = read_records(path.parent / RECORDS)
+    rows, notes = [], [*recorded.notes]
+    for member in members:
+        if member.run in recorded.failed:
+            notes.append(f"run '{member.run}' failed: {recorded.failed[member.run]['reason']}")
+        else:
+            rows += [row for _, row in sorted(recorded.rows.get(member.run, {}).items())]
     if not rows:
-        raise Refused(f"{folder / RECORDS} holds no run that succeeded; {'; '.join(notes[:3])}")
-    path = folder / name
+        raise Refused(f"{path.parent / RECORDS} holds no run that succeeded; {'; '.join(notes[:3])}")
     table = check_runs(pd.DataFrame(rows), source=str(path))
     write_runs(table, path)
-    return replace(table, sha256=sha256(path), notes=(*table.notes, *recorded.notes, *notes))
-
-
-def _seed(seed: int, run: str) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed} {run}".encode()).digest()[:4]) >> 1
+    return replace(table, sha256=sha256(path), notes=(*table.notes, *notes))

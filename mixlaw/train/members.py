@@ -98,8 +98,9 @@ class Member:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Member":
-        """Read `as_json`."""
-        return cls(**{**content, "mixture": Mixture.of(content["mixture"]), "tokens": tuple(content["tokens"])})
+        """Read `as_json`; every proportion to the bit."""
+        mixture = Mixture(tuple(content["mixture"]), tuple(content["mixture"].values()))
+        return cls(**{**content, "mixture": mixture, "tokens": tuple(content["tokens"])})
 
 
 def setting_of(plan: Plan, corpus: Corpus | None = None) -> Setting:

@@ -29,7 +29,7 @@ class Recorded:
 
     Attributes:
         rows: by run, then tokens: rows of the run table.
-        members: by run: what determines its numbers, as it was when its training began.
+        members: by run: the specification under which its training began.
         failed: by run: why it ended without its rows.
         seconds: by run: from the start of its training to its last row.
         notes: what reading left out.
@@ -70,7 +70,7 @@ class Writer:
         self._file.truncate(whole)
 
     def member(self, run: str, specification: Mapping[str, Any]) -> None:
-        """Training of a run begins."""
+        """Training of a run begins; `specification` is what determines its numbers."""
         self._append({"record": "member", "run": run, "specification": specification})
 
     def row(self, row: Row) -> None:

@@ -1,0 +1,122 @@
+"""Where a training stands: what is done, what has failed, what is left; and whether it is still the same training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixlaw.errors import Refused
+from mixlaw.launch.job import RECORDS, models_folder, numbers
+from mixlaw.train.members import Member, Setting
+from mixlaw.train.records import Recorded, read_records
+
+SHOWN = 4
+"""Differences that a refusal lists."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Members of a plan against the records of its folder.
+
+    Attributes:
+        members: planned.
+        setting: of the study.
+        folder: of the study.
+        recorded: what the records say.
+    """
+
+    members: Sequence[Member]
+    setting: Setting
+    folder: Path
+    recorded: Recorded
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Why, by run, of the planned runs that ended without all their rows."""
+        runs = {member.run for member in self.members}
+        return {run: str(entry["reason"]) for run, entry in self.recorded.failed.items() if run in runs}
+
+    @property
+    def done(self) -> set[str]:
+        """Runs with all their rows on record and, if they are full runs, their models there."""
+        return {member.run for member in self.members if self._is_done(member)}
+
+    @property
+    def left(self) -> list[Member]:
+        """What is to be trained: all but what is done and what would fail again the same way."""
+        over = self.done | {run for run, entry in self.recorded.failed.items() if entry["final"]}
+        return [member for member in self.members if member.run not in over]
+
+    def seconds_left(self, vocabulary: int, workers: int) -> float | None:
+        """Seconds until all is trained, at the pace of the runs that are done; None before one is."""
+        length = self.setting.training.sequence_length
+
+        def work(member: Member) -> float:
+            return member.total_tokens(self.setting.training) * member.shape.flops_per_token(vocabulary, length)
+
+        done = [member for member in self.members if member.run in self.done]
+        spent = sum(self.recorded.seconds.get(member.run, 0.0) for member in done)
+        if not spent:
+            return None
+        return sum(map(work, self.left)) / sum(map(work, done)) * spent / workers
+
+    def tokens_per_s(self) -> float | None:
+        """Tokens a second of one worker, over the runs that are done; None before one is."""
+        done = [member for member in self.members if member.run in self.done]
+        spent = sum(self.recorded.seconds.get(member.run, 0.0) for member in done)
+        return sum(member.total_tokens(self.setting.training) for member in done) / spent if spent else None
+
+    def check_unchanged(self) -> None:
+        """Refuse a plan under which runs on record would have had other numbers, or that has dropped some.
+
+        Adding mixtures, repeats or sizes changes no run that is there, and is allowed.
+        """
+        for member in self.members:
+            before = self.recorded.members.get(member.run)
+            now = numbers(member, self.setting)
+            different = [] if before is None else differences(before["numbers"], now)
+            if different:
+                way = "give the changed run another name" if member.full else "train the changed plan in another folder"
+                raise Refused(
+                    f"{self.folder / RECORDS}: run '{member.run}' was trained with other numbers: "
+                    f"{'; '.join(different[:SHOWN])}; go back to those, or {way}"
+                )
+
+    def check_nothing_dropped(self) -> None:
+        """Refuse a plan that no longer has proxies which are on record: the run table would lose them silently."""
+        runs = {member.run for member in self.members}
+        entries = self.recorded.members.items()
+        dropped = [run for run, entry in entries if run not in runs and not entry["numbers"]["member"]["full"]]
+        if dropped:
+            raise Refused(
+                f"{self.folder / RECORDS} holds {len(dropped)} runs that the plan no longer has "
+                f"({', '.join(dropped[:SHOWN])}); put them back, or train the changed plan in another folder"
+            )
+
+    def _is_done(self, member: Member) -> bool:
+        training = self.setting.training
+        wanted = {step * training.batch_tokens for step in member.steps(training)}
+        rows = set(self.recorded.rows.get(member.run, {}))
+        if not wanted <= rows or member.run in self.recorded.failed:
+            return False
+        return not member.full or (models_folder(self.folder) / member.run).is_dir()
+
+
+def standing(members: Sequence[Member], setting: Setting, folder: Path) -> Standing:
+    """Read where a training stands."""
+    return Standing(members, setting, folder, read_records(folder / RECORDS))
+
+
+def differences(before: Any, now: Any, place: str = "") -> list[str]:
+    """What differs between two specifications, as "training.clip was 1.0, is 2.0"."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        found = []
+        for key in sorted({*before, *now}):
+            found += differences(before.get(key), now.get(key), f"{place}.{key}" if place else str(key))
+        return found
+    return [] if before == now else [f"{place} was {_short(before)}, is {_short(now)}"]
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,283 @@
+"""A plan is trained to the same table however it is interrupted, and a changed plan is not mixed with what is there."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from mixlaw.corpus.shards import open_corpus
+from mixlaw.design.planned import planned
+from mixlaw.errors import Refused
+from mixlaw.launch.lock import locked
+from mixlaw.launch.progress import Progress
+from mixlaw.launch.swarm import train_full, train_swarm
+from mixlaw.mixture import Mixture, read_mixtures
+from mixlaw.plan import Plan
+from mixlaw.runs import read_runs
+from mixlaw.train.records import Writer, read_records
+
+Planned = Callable[..., Plan]
+LAUNCH = """
+import sys
+from pathlib import Path
+from mixlaw.corpus.shards import open_corpus
+from mixlaw.design.planned import planned
+from mixlaw.launch.swarm import train_swarm
+from mixlaw.plan import read_plan
+plan, folder, workers = read_plan(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+mixtures = planned(plan, open_corpus(plan.corpus.path).train_tokens)
+train_swarm(plan, mixtures, folder, lambda moment: print(moment.done, flush=True), workers=workers)
+"""
+
+
+def mixtures_of(plan: Plan) -> dict[str, Mixture]:
+    return planned(plan, open_corpus(plan.path(plan.corpus.path)).train_tokens)
+
+
+def swarm(plan: Plan, folder: Path, workers: int = 1) -> list[Progress]:
+    moments: list[Progress] = []
+    train_swarm(plan, mixtures_of(plan), folder, moments.append, workers=workers)
+    return moments
+
+
+def launched(plan: Plan, folder: Path, workers: int) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", LAUNCH, str(plan.folder / "plan.toml"), str(folder), str(workers)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+
+
+def rows_on_disk(folder: Path) -> int:
+    return sum(path.read_bytes().count(b'"record": "row"') for path in folder.glob("runs/records-*.jsonl"))
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 120) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.01)
+
+
+def test_a_plan_becomes_a_run_table_with_every_mixture_size_and_repeat(plan_of: Planned, tmp_path: Path) -> None:
+    plan = plan_of(sizes='"0.03M", "0.05M"')
+    moments = swarm(plan, tmp_path / "study")
+    table = read_runs(tmp_path / "study" / "runs.csv")
+    assert set(table.runs) == {
+        f"{name}-{size}" for name in ("natural", "uniform", "m001", "natural-repeat1") for size in ("0.03M", "0.05M")
+    }
+    assert len(table) == 8 * 2
+    assert set(table.params) == {26784, 55536}
+    assert table.frame["seed"].nunique() == 8
+    assert read_mixtures(tmp_path / "study" / "mixtures.csv") == mixtures_of(plan)
+    assert (moments[-1].runs, moments[-1].done, moments[-1].left_s) == (8, 8, 0.0)
+    assert moments[-1].trained_tokens == moments[-1].tokens == 8 * 1280
+    repeats = table.frame[table.frame["group"] == "natural"].drop_duplicates("run")
+    assert len(repeats) == 4
+
+
+def test_what_is_done_is_not_trained_again(plan_of: Planned, tmp_path: Path) -> None:
+    plan = plan_of()
+    swarm(plan, tmp_path / "study")
+    before = (tmp_path / "study" / "runs" / "records-1.jsonl").read_bytes()
+    moments = swarm(plan, tmp_path / "study")
+    assert (tmp_path / "study" / "runs" / "records-1.jsonl").read_bytes() == before
+    assert moments[0].done == 4
+
+
+def test_a_training_killed_at_any_moment_ends_with_the_table_it_would_have_had(
+    plan_of: Planned, tmp_path: Path
+) -> None:
+    plan = plan_of(mixtures=4, last=12800)
+    swarm(plan, tmp_path / "whole", workers=1)
+    expected = (tmp_path / "whole" / "runs.csv").read_bytes()
+    process = launched(plan, tmp_path / "killed", 2)
+    wait_for(lambda: rows_on_disk(tmp_path / "killed") >= 3 or process.poll() is not None)
+    process.kill()
+    process.communicate()
+    acknowledged = read_records(tmp_path / "killed" / "runs").rows
+    assert acknowledged
+    assert not (tmp_path / "killed" / "runs.csv").exists()
+    swarm(plan, tmp_path / "killed")
+    assert (tmp_path / "killed" / "runs.csv").read_bytes() == expected
+    final = read_records(tmp_path / "killed" / "runs").rows
+    assert all(final[run][tokens] == row for run, found in acknowledged.items() for tokens, row in found.items())
+
+
+def test_a_worker_that_is_killed_is_replaced_and_the_table_is_the_same(plan_of: Planned, tmp_path: Path) -> None:
+    plan = plan_of(mixtures=4, last=12800)
+    swarm(plan, tmp_path / "whole", workers=1)
+    process = launched(plan, tmp_path / "study", 2)
+    wait_for(lambda: rows_on_disk(tmp_path / "study") >= 2 or process.poll() is not None)
+    workers = [path.read_text().split() for path in Path(f"/proc/{process.pid}/task").glob("*/children")]
+    os.kill(int(next(number for numbers in workers for number in numbers)), signal.SIGKILL)
+    assert process.wait(timeout=300) == 0
+    process.communicate()
+    assert (tmp_path / "study" / "runs.csv").read_bytes() == (tmp_path / "whole" / "runs.csv").read_bytes()
+
+
+def test_a_run_whose_worker_dies_every_time_is_reported_and_stops_no_other(
+    plan_of: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mixlaw.launch.local as local
+
+    attempts: list[str] = []
+
+    def do(job: local.Job, *others: object) -> None:
+        attempts.append(job.name)
+        if job.name.startswith("uniform"):
+            raise RuntimeError("the device is on fire")
+        original(job, *others)  # type: ignore[arg-type]
+
+    original = local.do
+    monkeypatch.setattr(local, "do", do)
+    plan = plan_of()
+    table = train_swarm(plan, mixtures_of(plan), tmp_path, workers=1)
+    assert attempts.count("uniform-0.03M") == 2
+    assert "run 'uniform-0.03M' failed: RuntimeError: the device is on fire" in table.notes
+    assert set(table.runs) == {"natural-0.03M", "m001-0.03M", "natural-repeat1-0.03M"}
+    monkeypatch.setattr(local, "do", original)
+    assert "uniform-0.03M" in set(train_swarm(plan, mixtures_of(plan), tmp_path, workers=1).runs)
+
+
+def test_a_pack_that_does_not_fit_is_halved_until_it_does(
+    plan_of: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mixlaw.launch.local as local
+    import mixlaw.launch.swarm as swarm_module
+
+    tried: list[int] = []
+
+    def do(job: local.Job, *others: object) -> None:
+        tried.append(len(job.members))
+        if len(job.members) > 1:
+            raise torch.OutOfMemoryError("too little")
+        original(job, *others)  # type: ignore[arg-type]
+
+    original = local.do
+    monkeypatch.setattr(local, "do", do)
+    monkeypatch.setattr(swarm_module, "pack_size", lambda *_: 4)
+    plan = plan_of()
+    assert len(set(train_swarm(plan, mixtures_of(plan), tmp_path, workers=1).runs)) == 4
+    assert tried == [4, 2, 1, 1, 2, 1, 1]
+
+
+def test_a_pack_of_four_measures_what_four_packs_measure(
+    plan_of: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mixlaw.launch.swarm as swarm_module
+
+    plan = plan_of()
+    alone = train_swarm(plan, mixtures_of(plan), tmp_path / "alone", workers=1)
+    monkeypatch.setattr(swarm_module, "pack_size", lambda *_: 4)
+    together = train_swarm(plan, mixtures_of(plan), tmp_path / "together", workers=1)
+    assert abs(alone.losses - together.losses).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"rate": 1e-2}, "training.learning_rate was 0.005, is 0.01"),
+        ({"last": 2560}, r"member.tokens was \[640, 1280\], is \[640, 2560\]"),
+        ({"batch": 64}, "training.batch_tokens was 128, is 64"),
+    ],
+)
+def test_a_plan_that_would_change_runs_on_record_is_refused_with_the_difference(
+    plan_of: Planned, tmp_path: Path, changes: dict[str, object], said: str
+) -> None:
+    swarm(plan_of(), tmp_path / "study")
+    with pytest.raises(Refused, match=said):
+        swarm(plan_of(**changes), tmp_path / "study")
+
+
+def test_a_plan_that_drops_runs_on_record_is_refused_and_one_that_adds_some_is_trained(
+    plan_of: Planned, tmp_path: Path
+) -> None:
+    swarm(plan_of(), tmp_path / "study")
+    swarm(plan_of(mixtures=4, sizes='"0.03M", "0.05M"'), tmp_path / "study")
+    table = read_runs(tmp_path / "study" / "runs.csv")
+    assert len(set(table.runs)) == 10
+    with pytest.raises(Refused, match=r"6 runs that the plan no longer has \(natural-0\.05M, "):
+        swarm(plan_of(), tmp_path / "study")
+
+
+def test_a_corpus_that_changed_is_refused(plan_of: Planned, tmp_path: Path, tiny_corpus: Path) -> None:
+    import shutil
+
+    plan = plan_of()
+    swarm(plan, tmp_path / "study")
+    copy = tmp_path / "corpus"
+    shutil.copytree(tiny_corpus, copy)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["domains"]["prose"]["duplicates"] += 1
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    path = plan.folder / "plan.toml"
+    path.write_text(path.read_text().replace(str(tiny_corpus), str(copy)))
+    from mixlaw.plan import read_plan
+
+    with pytest.raises(Refused, match="corpus_sha256 was"):
+        swarm(read_plan(path), tmp_path / "study")
+
+
+def test_a_second_training_in_the_same_folder_is_refused_and_a_stale_lock_is_not(
+    plan_of: Planned, tmp_path: Path
+) -> None:
+    plan = plan_of()
+    with locked(tmp_path / "runs"), pytest.raises(Refused, match=f"trained in by process {os.getpid()} on"):
+        swarm(plan, tmp_path)
+    (tmp_path / "runs" / "lock").write_text('{"process": 1, "host": "gone", "since": "then"}')
+    assert swarm(plan, tmp_path)[-1].done == 4
+
+
+def test_a_run_that_diverged_is_named_kept_out_of_the_table_and_not_tried_again(
+    plan_of: Planned, tmp_path: Path
+) -> None:
+    plan = plan_of()
+    swarm(plan, tmp_path)
+    writer = Writer(tmp_path / "runs" / "records-9.jsonl")
+    writer.failed("m001-0.03M", "the loss is not a number at 640 tokens", final=True)
+    writer.close()
+    table = train_swarm(plan, mixtures_of(plan), tmp_path, workers=1)
+    assert "m001-0.03M" not in set(table.runs)
+    assert table.notes == ("run 'm001-0.03M' failed: the loss is not a number at 640 tokens",)
+
+
+def test_when_every_run_fails_no_table_is_written(plan_of: Planned, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"holds no run that succeeded; run 'natural-0\.03M' failed: the "):
+        swarm(plan_of(rate=50), tmp_path / "study")
+    assert not (tmp_path / "study" / "runs.csv").exists()
+
+
+def test_a_full_run_is_a_proxy_with_other_numbers_and_leaves_a_model(plan_of: Planned, tmp_path: Path) -> None:
+    from transformers import LlamaForCausalLM
+
+    plan = plan_of()
+    table = train_full(plan, {"mine": mixtures_of(plan)["m001"]}, tmp_path, workers=1)
+    assert set(table.runs) == {"mine-0.05M-seed0", "mine-0.05M-seed1"}
+    assert set(table.frame["group"]) == {"mine"}
+    assert list(table.tokens) == [640, 1280, 2560] * 2
+    model = LlamaForCausalLM.from_pretrained(tmp_path / "models" / "mine-0.05M-seed1")
+    counted = sum(weight.numel() for name, weight in model.named_parameters() if "embed" not in name)
+    assert counted - model.lm_head.weight.numel() == table.params[0] == 55536
+    assert not list((tmp_path / "checkpoints").glob("*"))
+
+
+def test_full_runs_gather_in_one_table_and_a_lost_model_is_made_again(plan_of: Planned, tmp_path: Path) -> None:
+    import shutil
+
+    plan = plan_of()
+    train_full(plan, {"one": mixtures_of(plan)["m001"]}, tmp_path, seeds=[0], workers=1)
+    table = train_full(plan, {"two": mixtures_of(plan)["uniform"]}, tmp_path, seeds=[5], workers=1)
+    assert set(table.runs) == {"one-0.05M-seed0", "two-0.05M-seed5"}
+    before = (tmp_path / "full_runs.csv").read_bytes()
+    shutil.rmtree(tmp_path / "models" / "one-0.05M-seed0")
+    train_full(plan, {"one": mixtures_of(plan)["m001"]}, tmp_path, seeds=[0], workers=1)
+    assert (tmp_path / "models" / "one-0.05M-seed0" / "model.safetensors").is_file()
+    assert (tmp_path / "full_runs.csv").read_bytes() == before
+    with pytest.raises(Refused, match=r"member.mixture.*give the changed run another name"):
+        train_full(plan, {"one": mixtures_of(plan)["uniform"]}, tmp_path, seeds=[0], workers=1)
