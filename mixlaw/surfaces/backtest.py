@@ -118,8 +118,8 @@ def backtests(table: RunTable, fit: Callable[[RunTable], Carries]) -> tuple[Back
                 Backtest(
                     size / reach.sizes[-1],
                     tokens / reach.most_tokens,
-                    _mean(errors),
-                    np.sqrt(_mean(errors**2)),
+                    mean_of_known(errors),
+                    np.sqrt(mean_of_known(errors**2)),
                     int(np.isfinite(errors).any(axis=1).sum()),
                 )
             )
@@ -205,7 +205,7 @@ def _errors(surface: Carries, size: float, tokens: float, mixtures: Array, losse
     return np.where(known[:, None], predicted[distance.argmin(axis=1)] - losses, np.nan)
 
 
-def _mean(values: Array) -> Array:
+def mean_of_known(values: Array) -> Array:
     """Mean of each column's finite values; NaN for a column without any."""
     finite: NDArray[np.bool_] = np.isfinite(values)
     total = np.where(finite, values, 0.0).sum(axis=0)

@@ -21,9 +21,9 @@ STARTS = (1.0, 5.0, 25.0)
 class DataConstrained:
     """L = E + A / N_eff^alpha + B / D_eff^beta, params and tokens discounted for repetition.
 
-    D_eff = U + U R_D* (1 - exp(-R_D / R_D*)) for U unique tokens seen R_D times more than once. N_eff is the same of the
-    params that U unique tokens call for, so a model too large for its data is worth less than its size. The defaults
-    are the published constants (Muennighoff et al. 2023, 2305.16264).
+    D_eff = U + U R_D* (1 - exp(-R_D / R_D*)) for U unique tokens seen R_D times more than once. N_eff is the same of
+    the params that U unique tokens call for, so a model too large for its data is worth less than its size. The
+    defaults are the published constants (Muennighoff et al. 2023, 2305.16264).
 
     Attributes:
         irreducible: E, nats per token.
