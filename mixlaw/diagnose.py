@@ -176,6 +176,11 @@ def directions(proportions: Array, domains: Sequence[str]) -> tuple[int, tuple[s
     taking_part = [
         domains[m] for m, cell in zip(varied.tolist(), member.ravel(), strict=True) if not told or cell != size.argmax()
     ]
+    if len(taking_part) == len(varied):
+        return seen, (
+            f"the runs vary {seen} of the {len(varied) - 1} directions in which {len(varied)} domains can move: the "
+            "effect of no single domain can be told from the others'; add mixtures",
+        )
     plural = "a combination" if constant == 1 else f"{constant} combinations"
     return seen, (
         f"the runs never vary {plural} of {', '.join(map(repr, taking_part))}: their effects cannot all be told apart; "

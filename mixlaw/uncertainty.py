@@ -185,8 +185,10 @@ class _Target:
     @cached_property
     def precision(self) -> Array:
         """(p, p) of the priors, and a trace more: what neither runs nor priors decide is to be wide, not lost."""
-        runs = np.einsum("np,n,np->p", self.slope, self.weights, self.slope)
-        return self.prior + np.diag(TRACE * np.maximum(runs + np.diag(self.prior), np.finfo(float).tiny))
+        decided = np.einsum("np,n,np->p", self.slope, self.weights, self.slope) + np.diag(self.prior)
+        least = max(TRACE * float(decided.max(initial=0.0)), np.finfo(float).eps)
+        precision: Array = self.prior + np.diag(TRACE * np.maximum(decided, least))
+        return precision
 
     @cached_property
     def inverse(self) -> Array:

@@ -149,6 +149,15 @@ def test_a_direction_that_no_run_varied_is_wide_and_the_others_are_not() -> None
     assert found.half_width(unseen, 0.9)[0, 0] > 10
 
 
+def test_a_domain_no_run_trained_on_is_wide_and_mixtures_without_it_are_not() -> None:
+    generator = np.random.default_rng(9)
+    proportions = np.column_stack([generator.dirichlet(np.ones(3), 20), np.zeros(20)])
+    losses = proportions @ np.array([[2.0], [3.0], [4.0], [0.0]]) + 0.01 * generator.standard_normal((20, 1))
+    found = uncertainty_of(at_scale(proportions, losses))
+    assert found.half_width(np.array([[0.4, 0.3, 0.3, 0.0]]), 0.9)[0, 0] < 0.05
+    assert found.half_width(np.array([[0.3, 0.3, 0.3, 0.1]]), 0.9)[0, 0] > 10
+
+
 def test_a_target_measured_on_some_runs_is_as_sure_as_those_runs_alone() -> None:
     proportions, losses = noisy(30, 0.1, seed=10)
     part = losses.copy()

@@ -20,8 +20,8 @@ from mixlaw.wording import counted, in_words
 
 NAME = "fit"
 
-SHOWN = 24
-"""Targets listed, and notes under the table; the rest is in the law file."""
+SHOWN, EACH = 24, 2
+"""Targets listed, and notes under the table, in all and of one target; the rest is in the law file."""
 
 
 def run(
@@ -117,8 +117,13 @@ def _mark(target: TargetDiagnostics) -> str:
 
 
 def _notes(diagnostics: Diagnostics) -> list[str]:
-    found = [*diagnostics.notes, *(f"{each.target}: {note}" for each in diagnostics.targets for note in each.notes)]
-    return found[:SHOWN] + ([f"{len(found) - SHOWN} more notes in the law file"] if len(found) > SHOWN else [])
+    """Those on the whole fit, then the first of each target's: a target with much to say does not hide the others."""
+    found = list(diagnostics.notes)
+    for target in diagnostics.targets:
+        more = len(target.notes) - EACH
+        found += [f"{target.target}: {note}" for note in target.notes[:EACH]]
+        found += [f"{target.target}: {counted(more, 'more note')} in the law file"] if more > 0 else []
+    return found[:SHOWN] + ([f"{len(found) - SHOWN} more in the law file"] if len(found) > SHOWN else [])
 
 
 def _number(value: float | None, decimals: int = 4) -> str:
