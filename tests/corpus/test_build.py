@@ -1,5 +1,6 @@
 """A corpus holds the text it was given, all of it, split and countable, or is not there at all."""
 
+import errno
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -223,6 +224,23 @@ def test_only_a_corpus_is_ever_replaced_and_only_when_asked(copy: Path, tmp_path
     with pytest.raises(Refused, match="exists and is not a corpus"):
         build_corpus(tmp_path / "notes", SOURCES, replace=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy", "notes", "other"]
+
+
+def test_the_old_corpus_stays_when_the_new_one_cannot_take_its_place(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def full(self: Path, target: Path) -> Path:
+        if target == copy and not self.name.endswith(".old"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(Refused, match="cannot be written: No space left on device; make room"):
+        build_corpus(copy, SOURCES, tokenizer=256, replace=True)
+    assert open_corpus(copy).vocabulary_size == 400
+    assert [path.name for path in copy.parent.iterdir()] == ["copy"]
 
 
 @pytest.mark.parametrize("damage", [break_shard, break_manifest, age_manifest])

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -175,3 +176,13 @@ def test_a_book_larger_than_a_block_is_read_in_pieces(tmp_path: Path) -> None:
     (tmp_path / "book.txt").write_text(text, encoding="utf-8")
     documents, skipped = read(tmp_path / "book.txt")
     assert "".join(documents) == text and not skipped and len(documents) > 100
+
+
+@pytest.mark.parametrize(("package", "kind"), [("zstandard", "jsonl.zst"), ("pyarrow", "parquet")])
+def test_a_package_that_is_missing_is_named_with_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str, kind: str
+) -> None:
+    (tmp_path / f"a.{kind}").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(Refused, match=rf"a.{kind} needs the package {package}; install mixlaw\[train\]"):
+        read(tmp_path)

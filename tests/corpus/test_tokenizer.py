@@ -1,6 +1,7 @@
 """Tokens stand for the text exactly, documents end in their token, and given tokenizers are taken as they are."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +94,9 @@ def test_what_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
         load_tokenizer(tmp_path)
     with pytest.raises(Refused, match="vocabulary of 255 cannot hold every byte"):
         train_tokenizer(TEXTS, 255)
+
+
+def test_without_the_library_tokenising_is_refused_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(Refused, match=r"needs the package tokenizers; install mixlaw\[train\]"):
+        train_tokenizer(TEXTS, 300)
