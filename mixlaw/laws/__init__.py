@@ -2,6 +2,7 @@
 
 from mixlaw.laws.base import MixingLaw
 from mixlaw.laws.exponential import Exponential
+from mixlaw.laws.reciprocal import Reciprocal
 
-LAWS: dict[str, type[MixingLaw]] = {law.kind: law for law in (Exponential,)}
+LAWS: dict[str, type[MixingLaw]] = {law.kind: law for law in (Exponential, Reciprocal)}
 """Every mixing law by its kind."""

@@ -26,6 +26,13 @@ from mixlaw.mixture import Array
 FIRST_NOISE = 0.1
 """Noise assumed while the starts compete, as a share of the losses' standard deviation."""
 
+START_STEPS = 12
+"""Steps each start is given before the best is kept."""
+
+EXACT_WITHIN, EXACT_STEPS = 0.3, 30
+"""Misfit under the prior, as a share of the losses' standard deviation, within which exact agreement without the prior
+is looked for, and the steps that search is given."""
+
 ROUNDS = 80
 """Most updates of the noise; the fixed point is usually met in 5 to 12."""
 
@@ -214,14 +221,18 @@ def _best_start(curve: Curve, starts: Array, frame: _Frame) -> tuple[Array, Arra
     """
     count, targets, parameters = starts.shape
     each = frame.problem(FIRST_NOISE * frame.spread, huber=np.inf).take(np.tile(np.arange(targets), count))
-    reached = minimise(curve, starts.reshape(count * targets, parameters), each, iterations=25)
+    reached = minimise(curve, starts.reshape(count * targets, parameters), each, iterations=START_STEPS)
     best = np.argmin(reached.objective.reshape(count, targets), axis=0)
     chosen = best * targets + np.arange(targets)
-    none = minimise(curve, reached.theta[chosen], frame.problem(EXACT * frame.spread, huber=np.inf), iterations=50)
-    exact = (frame.count > parameters) & (frame.error(none.residuals) < 1e-8 * frame.spread)
-    above = np.maximum(np.sqrt(2.0) * frame.error(reached.residuals[chosen]), EXACT * frame.spread)
-    theta = np.where(exact[:, None], none.theta, reached.theta[chosen])
-    return theta, np.where(exact, EXACT * frame.spread, above)
+    theta, error = reached.theta[chosen], frame.error(reached.residuals[chosen])
+    noise = np.maximum(np.sqrt(2.0) * error, EXACT * frame.spread)
+    close = np.flatnonzero((frame.count > parameters) & (error < EXACT_WITHIN * frame.spread))
+    if len(close):
+        part = frame.take(close)
+        bare = minimise(curve, theta[close], part.problem(EXACT * part.spread, huber=np.inf), iterations=EXACT_STEPS)
+        exact = part.error(bare.residuals) < 1e-8 * part.spread
+        theta[close[exact]], noise[close[exact]] = bare.theta[exact], EXACT * part.spread[exact]
+    return theta, noise
 
 
 def _decided(curve: Curve, problem: Problem, minimum: Minimum, runs: int) -> Array:

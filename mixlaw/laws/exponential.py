@@ -10,6 +10,7 @@ from mixlaw.laws.base import Curvature, MixingFit, MixingLaw
 from mixlaw.laws.evidence import Posterior, Prior, most_probable
 from mixlaw.laws.levenberg import Curve, Mask
 from mixlaw.laws.measured import distinct_runs
+from mixlaw.laws.vertices import ranges, vertex_spread, worst
 from mixlaw.mixture import Array
 
 FEWEST_MIXTURES = 3
@@ -54,10 +55,12 @@ class Exponential(MixingLaw):
     Attributes:
         irreducible: (V,) c, nats per token.
         exponents: (V, M) u.
+        worst: (V,) largest loss measured, at which the free parameters are taken.
     """
 
     irreducible: Array
     exponents: Array
+    worst: Array
 
     kind: ClassVar[str] = "exponential"
 
@@ -65,18 +68,18 @@ class Exponential(MixingLaw):
     def fit(cls, domains: tuple[str, ...], targets: tuple[str, ...], proportions: Array, losses: Array) -> MixingFit:
         """Fit all targets; see `MixingLaw.fit`."""
         runs = distinct_runs(cls.kind, targets, proportions, losses, FEWEST_MIXTURES)
-        count, top = runs.proportions.shape[1], np.nanmax(runs.losses, axis=0)
+        count, top = runs.proportions.shape[1], worst(runs.losses)
         curve = ExponentialCurve(np.vstack([runs.proportions, np.eye(count)]))
         starts = _to_curve(exponential_starts(runs.proportions, runs.losses), top)
-        starts[:, :, 1:] = np.minimum(starts[:, :, 1:], 3 * _span(runs.losses)[:, None])
+        starts[:, :, 1:] = np.minimum(starts[:, :, 1:], 3 * ranges(runs.losses)[:, None])
         found = most_probable(curve, starts, runs.losses - top, _prior(count, runs.losses), HUBER)
-        law = cls(domains, targets, *_from_curve(found.theta, top))
+        kappa = found.theta[:, :1]
         return MixingFit(
-            law=law,
+            law=cls(domains, targets, top - 1 / kappa[:, 0], kappa * found.theta[:, 1:] - np.log(kappa), top),
             noise=found.noise,
             freedom=found.freedom,
             weights=runs.spread(found.weights),
-            prior=_precision_of_exponents(found),
+            prior=found.precision,
             objective=found.objective,
             notes=_notes(domains, targets, found),
         )
@@ -100,9 +103,9 @@ class Exponential(MixingLaw):
         return np.ones(len(self.targets), dtype=bool)
 
     def parameter_slope(self, proportions: Array) -> Array:
-        """Derivative in (c, u_1, ..., u_M): shape (V, n, M + 1)."""
-        grown = np.exp(self.exponents @ proportions.T)[:, :, None] * proportions
-        return np.concatenate([np.ones((*grown.shape[:2], 1)), grown], axis=2)
+        """Derivative in the free parameters of `ExponentialCurve`: shape (V, n, M + 1)."""
+        theta = _to_curve(np.column_stack([self.irreducible, self.exponents]), self.worst)
+        return ExponentialCurve(proportions).slopes(theta)
 
     @classmethod
     def identifiable(cls, domain_count: int) -> int:
@@ -115,13 +118,16 @@ class Exponential(MixingLaw):
         return np.exp(mean[:, 0]), self.exponents - mean
 
     def parameters(self) -> dict[str, Any]:
-        """`irreducible` and `exponents`."""
-        return {"irreducible": self.irreducible.tolist(), "exponents": self.exponents.tolist()}
+        """Every attribute by its name."""
+        return {name: getattr(self, name).tolist() for name in _ARRAYS}
 
     @classmethod
     def from_parameters(cls, domains: tuple[str, ...], targets: tuple[str, ...], parameters: Mapping[str, Any]) -> Self:
         """Rebuild from `parameters()`."""
-        return cls(domains, targets, np.array(parameters["irreducible"]), np.array(parameters["exponents"]))
+        return cls(domains, targets, *(np.array(parameters[name], dtype=float) for name in _ARRAYS))
+
+
+_ARRAYS = ("irreducible", "exponents", "worst")
 
 
 @dataclass(frozen=True)
@@ -165,7 +171,7 @@ def exponential_starts(rows: Array, losses: Array, ridge: float = 1e-6) -> Array
     gives u; what is left is the scalar c, and a grid over it is a global search.
     """
     measured = np.isfinite(losses).T
-    low, span = np.nanmin(losses, axis=0), _span(losses)
+    low, span = np.nanmin(losses, axis=0), ranges(losses)
     irreducible = low - np.geomspace(NARROWEST_GAP, WIDEST_GAP, GAPS)[:, None] * span
     reducible = np.where(measured, losses.T, low[:, None] + span[:, None]) - irreducible[:, :, None]
     weights = np.where(measured, reducible**2, 0.0)
@@ -193,29 +199,9 @@ def _to_curve(theta: Array, top: Array) -> Array:
     return np.concatenate([kappa, (theta[..., 1:] + np.log(kappa)) / kappa], axis=-1)
 
 
-def _from_curve(theta: Array, top: Array) -> tuple[Array, Array]:
-    """(kappa, q) -> c (V,) and u (V, M)."""
-    kappa = theta[:, :1]
-    return top - 1 / kappa[:, 0], kappa * theta[:, 1:] - np.log(kappa)
-
-
-def _precision_of_exponents(found: Posterior) -> Array:
-    """The posterior's precision (V, p, p), carried from (kappa, q) to (c, u): G' P G with G = d(kappa, q)/d(c, u)."""
-    kappa, count = found.theta[:, 0], found.theta.shape[1]
-    jacobian = np.zeros((len(kappa), count, count))
-    jacobian[:, 0, 0] = kappa**2
-    jacobian[:, 1:, 0] = 1 - kappa[:, None] * found.theta[:, 1:]
-    diagonal = np.arange(1, count)
-    jacobian[:, diagonal, diagonal] = 1 / kappa[:, None]
-    carried: Array = np.matmul(jacobian.transpose(0, 2, 1), np.matmul(found.precision, jacobian))
-    return carried
-
-
 def _prior(domains: int, losses: Array) -> Prior:
     """Each domain alone as bad as the worst run, roughly; wide bounds."""
-    span, targets = _span(losses), losses.shape[1]
-    runs_per_parameter = np.isfinite(losses).sum(axis=0) / (domains + 1)
-    spread = VERTEX_SPREAD * runs_per_parameter**VERTEX_FADING * span
+    span, targets = ranges(losses), losses.shape[1]
     slopes = np.repeat(STEEPEST * span[:, None], domains, axis=1)
     return Prior(
         precision=np.zeros((targets, domains + 1, domains + 1)),
@@ -223,15 +209,8 @@ def _prior(domains: int, losses: Array) -> Prior:
         lower=np.column_stack([1 / (WIDEST_GAP * span), -slopes]),
         upper=np.column_stack([1 / (NARROWEST_GAP * span), slopes]),
         anchors=np.zeros((targets, domains)),
-        anchor_spread=np.repeat(spread[:, None], domains, axis=1),
+        anchor_spread=vertex_spread(losses, domains, VERTEX_SPREAD, VERTEX_FADING),
     )
-
-
-def _span(losses: Array) -> Array:
-    """(V,) range of the losses; a little above 0 where all are equal."""
-    low, high = np.nanmin(losses, axis=0), np.nanmax(losses, axis=0)
-    span: Array = np.maximum(high - low, 1e-9 * np.maximum(np.abs(high), 1.0))
-    return span
 
 
 def _notes(domains: tuple[str, ...], targets: tuple[str, ...], found: Posterior) -> Notes:

@@ -108,9 +108,7 @@ class Minimum:
     iterations: NDArray[np.intp]
 
 
-def minimise(
-    curve: Curve, start: Array, problem: Problem, iterations: int = ITERATIONS, near: bool = False
-) -> Minimum:
+def minimise(curve: Curve, start: Array, problem: Problem, iterations: int = ITERATIONS, near: bool = False) -> Minimum:
     """Minimise all problems from the given parameters; deterministic, and independent across problems.
 
     Args:
