@@ -20,12 +20,32 @@ from mixlaw.cli import (
     predict,
     report,
     sample,
+    train,
 )
 from mixlaw.errors import Refused
 from mixlaw.version import __version__
 
-VERBS = (demo, corpus, sample, import_, merge, check, fit, predict, compare, optimize, pareto, critical, export, report)
+VERBS = (
+    demo,
+    corpus,
+    sample,
+    train,
+    import_,
+    merge,
+    check,
+    fit,
+    predict,
+    compare,
+    optimize,
+    pareto,
+    critical,
+    export,
+    report,
+)
 """In the order of the pipeline, as the help lists them."""
+
+TRAINING = ("torch", "safetensors", "tokenizers", "zstandard")
+"""What the train extra installs and verbs import when they need it."""
 
 app = typer.Typer(name="mixlaw", no_args_is_help=True, pretty_exceptions_enable=False)
 for verb in VERBS:
@@ -54,6 +74,11 @@ def main() -> None:
     except Refused as error:
         verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
         print(f"mixlaw {verb}: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except ModuleNotFoundError as error:
+        if error.name not in TRAINING:
+            raise
+        print(f"mixlaw: {error.name} is not installed; training needs it: pip install 'mixlaw[train]'", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("mixlaw: interrupted; what was measured is kept", file=sys.stderr)

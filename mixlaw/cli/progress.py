@@ -47,11 +47,12 @@ def _pace(moment: Moment) -> str:
     if moment.tokens_per_s:
         parts.append(f"{in_words(moment.tokens_per_s)} tokens/s")
     if moment.left_s is not None and moment.done + moment.failed < moment.runs:
-        parts.append(f"{_minutes(moment.left_s)} left")
+        parts.append(f"{minutes(moment.left_s)} left")
     return ", ".join(parts)
 
 
-def _minutes(seconds: float) -> str:
+def minutes(seconds: float) -> str:
+    """A time as people say it."""
     if seconds >= 3600:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -33,7 +33,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Refused(f"{folder} is being trained in by {_holder(folder)}; wait for it, or stop it") from None
+            raise Refused(f"{folder} is being trained in by {_named(folder)}; wait for it, or stop it") from None
         file.truncate(0)
         started = time.strftime("%Y-%m-%d %H:%M:%S")
         file.write(json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": started}))
@@ -41,7 +41,19 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _holder(folder: Path) -> str:
+def holder(folder: Path) -> str:
+    """Who holds the lock of a folder of records; empty if nobody does."""
+    try:
+        with (folder / NAME).open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _named(folder)
+    except OSError:
+        return ""
+    return ""
+
+
+def _named(folder: Path) -> str:
     try:
         holder = json.loads((folder / NAME).read_text(encoding="utf-8"))
         return f"process {holder['process']} on {holder['host']} since {holder['since']}"

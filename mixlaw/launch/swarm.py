@@ -38,6 +38,9 @@ from mixlaw.runs import RunTable, check_runs, write_runs
 from mixlaw.train.members import Member, setting_of
 from mixlaw.train.records import Writer, read_records
 
+SHARED_PARAMS = 2_000_000
+"""Below this size a step is too short for threads to share: on a busy machine they wait for each other for longer."""
+
 TABLE, FULL_TABLE, MIXTURES = "runs.csv", "full_runs.csv", "mixtures.csv"
 
 
@@ -137,11 +140,13 @@ def _jobs(now: Standing, vocabulary: int, workers: int) -> list[Job]:
 
 
 def _threads(pack: Sequence[Member], now: Standing, workers: int) -> int:
-    """As before for a run that was begun; else one, or a share of the cores for full runs too few to fill them."""
+    """As before for a run that was begun; else one, or a share of the cores for large runs too few to fill them."""
     begun = [now.recorded.members[member.run]["threads"] for member in pack if member.run in now.recorded.members]
     if begun:
         return int(begun[0])
-    return max(1, cores() // min(workers, len(now.members))) if pack[0].full else 1
+    if pack[0].shape.params < SHARED_PARAMS:
+        return 1
+    return max(1, cores() // min(workers, len(now.members)))
 
 
 def _run(jobs: Iterable[Job], runs: Path, tally: Tally, workers: int) -> None:

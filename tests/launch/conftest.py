@@ -34,12 +34,6 @@ prose = 2
 """
 
 
-@pytest.fixture(autouse=True)
-def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Full runs take one thread as proxies do, whatever machine the tests run on."""
-    monkeypatch.setattr("mixlaw.launch.swarm.cores", lambda: 1)
-
-
 @pytest.fixture
 def plan_of(tiny_corpus: Path, tmp_path: Path) -> Callable[..., Plan]:
     """Writes a plan into a folder of its own, and reads it."""
