@@ -210,26 +210,36 @@ def _fit_all(rows: Rows, mixtures: int) -> tuple[PooledFit, ...]:
     noise = np.full(rows.losses.shape[1], FIRST_NOISE)
     for _ in range(PASSES):
         cells = Cells.of(rows, weights, noise)
-        _, residual = _fit_one(rows, cells, SPECIFICATIONS[0], weights, noise, mixtures)
+        curve = _curve(cells, SPECIFICATIONS[0])
+        residual = _deviations(rows, cells, curve, SPECIFICATIONS[0].deviation, weights, noise, mixtures)[1]
         noise = _noise(residual, rows, mixtures)
         off = np.where(np.isfinite(residual), np.abs(residual) / noise, np.inf)
         weights = np.where(np.isfinite(residual), np.minimum(1.0, OUTLIER / np.maximum(off, OUTLIER)), 0.0)
     cells = Cells.of(rows, weights, noise)
-    return tuple(_fit_one(rows, cells, kind, weights, noise, mixtures)[0] for kind in SPECIFICATIONS)
+    kinds = {(kind.interaction, kind.shared_exponents): kind for kind in SPECIFICATIONS}
+    curves = {choices: _curve(cells, kind) for choices, kind in kinds.items()}
+    fits = []
+    for kind in SPECIFICATIONS:
+        curve = curves[kind.interaction, kind.shared_exponents]
+        fits.append(PooledFit(curve, _deviations(rows, cells, curve, kind.deviation, weights, noise, mixtures)[0]))
+    return tuple(fits)
 
 
-def _fit_one(
-    rows: Rows, cells: Cells, kind: Specification, weights: Array, noise: Array, mixtures: int
-) -> tuple[PooledFit, Array]:
-    """A fitted specification, and what it leaves of every row (n, V); NaN where not measured.
+def _curve(cells: Cells, kind: Specification) -> SharedCurve:
+    return fit_shared_curve(cells, interaction=kind.interaction, shared_exponents=kind.shared_exponents)
+
+
+def _deviations(
+    rows: Rows, cells: Cells, curve: SharedCurve, deviation: float, weights: Array, noise: Array, mixtures: int
+) -> tuple[Array, Array]:
+    """Offset, size and token term of each mixture (G, V, 3), and what they leave of every row (n, V).
 
     Deviations are taken from the cells' losses rather than from the curve: what all mixtures are off the curve at one
     size or moment is no deviation of any of them.
     """
-    curve = fit_shared_curve(cells, interaction=kind.interaction, shared_exponents=kind.shared_exponents)
     left = rows.losses - losses_of_cells(cells, curve)[cells.of_row]
     features = curve.features(rows.params, rows.tokens)[:, :, :3] - np.array([0.0, 1.0, 1.0])
-    prior = np.diag([0.0, kind.deviation**-2, kind.deviation**-2]) * noise[:, None, None] ** 2
+    prior = np.diag([0.0, deviation**-2, deviation**-2]) * noise[:, None, None] ** 2
     normal = np.zeros((mixtures, len(noise), 3, 3))
     pull = np.zeros((mixtures, len(noise), 3))
     weighted = features * weights[:, :, None]
@@ -239,7 +249,7 @@ def _fit_one(
     normal[unmeasured] = np.eye(3)
     deviations = np.linalg.solve(normal + prior + 1e-12 * np.eye(3), pull[:, :, :, None])[:, :, :, 0].astype(np.float64)
     deviations[unmeasured] = np.nan
-    return PooledFit(curve, deviations), left - (deviations[rows.mixture] * features).sum(axis=2)
+    return deviations, left - (deviations[rows.mixture] * features).sum(axis=2)
 
 
 def _noise(residual: Array, rows: Rows, mixtures: int) -> Array:
