@@ -7,6 +7,8 @@ largest |drawn of a domain - proportion x position|. Prints a table and writes i
 grain is measured where it is installed (`pip install grain`), and said to be absent otherwise.
 """
 
+import importlib.metadata
+import importlib.util
 import time
 from collections.abc import Callable
 
@@ -69,12 +71,10 @@ def worst_prefix(proportions: NDArray[np.float64], domains: NDArray[np.int64]) -
 def main() -> None:
     """Measure all in turn, the fastest of a few rounds each, and print them side by side."""
     ways: dict[str, tuple[Draw, int]] = {"mixlaw": (ours, DRAWN), "at random": (at_random, DRAWN)}
-    try:
-        import grain  # noqa: F401
-    except ImportError:
-        print("grain is not installed, so it is left out; pip install grain to measure it\n")
-    else:
+    if importlib.util.find_spec("grain"):
         ways["grain"] = (by_grain, DRAWN_BY_GRAIN)
+    else:
+        print("grain is not installed, so it is left out; pip install grain to measure it\n")
     rows = []
     for count in DOMAINS:
         proportions = np.random.default_rng(count).dirichlet(np.ones(count))
@@ -88,7 +88,9 @@ def main() -> None:
             row += [f"{len(domains) / min(seconds):,.0f}", f"{worst_prefix(proportions, domains):.2f}"]
         rows.append(row)
     header = ["domains", *(f"{name}: {what}" for name in ways for what in ("a second", "worst prefix"))]
-    drawn_by = f"{DRAWN:,} sequences" + (f" ({DRAWN_BY_GRAIN:,} by grain)" if "grain" in ways else "")
+    drawn_by = f"{DRAWN:,} sequences" + (
+        f" ({DRAWN_BY_GRAIN:,} by grain {importlib.metadata.version('grain')})" if "grain" in ways else ""
+    )
     title = f"Sequences a second, and the worst distance of a prefix from its mixture over {drawn_by}"
     sections = [title, markdown(header, rows)]
     print("\n\n".join(sections))

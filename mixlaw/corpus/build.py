@@ -157,7 +157,7 @@ def _write_shard(
             file.write(raw)
             tokens += len(document)
             done += size
-            if done - told >= NOTICE_BYTES or done == size:
+            if done - told >= NOTICE_BYTES:
                 told = done
                 progress(done)
         file.flush()

@@ -54,7 +54,7 @@ class Texts:
 def spool(sources: Mapping[str, Iterable[str | Skipped]], folder: Path, notice: Notice) -> dict[str, Texts]:
     """Write every domain's documents to disk and drop exact duplicates, keeping the first that came.
 
-    Memory grows by 32 bytes a document, whatever its length; two documents are the same where 128 bits of their
+    Memory grows by about 100 bytes a document, whatever its length; two documents are the same where 128 bits of their
     SHA-256 agree.
 
     Raises:
@@ -63,7 +63,7 @@ def spool(sources: Mapping[str, Iterable[str | Skipped]], folder: Path, notice: 
     taken = [_write(name, documents, folder / f"{name}.txt", notice) for name, documents in sources.items()]
     domains = np.repeat(np.arange(len(taken)), [len(part.sizes) for part in taken])
     hashes = np.concatenate([np.frombuffer(part.hashes, dtype="<u8").reshape(-1, 2) for part in taken])
-    order = np.lexsort((hashes[:, 1], hashes[:, 0]))
+    order = np.lexsort((hashes[:, 1], hashes[:, 0]))  # stable: of equal texts, the first that came stays first
     same = np.zeros(len(order), dtype=bool)
     same[1:] = (hashes[order[1:]] == hashes[order[:-1]]).all(axis=1)
     texts = {}
