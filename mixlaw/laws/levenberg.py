@@ -23,11 +23,11 @@ Mask = NDArray[np.bool_]
 ITERATIONS = 300
 """Far above what any problem met so far needs (10 to 60); reaching it is reported, not hidden."""
 
-SETTLED = 1e-18
-"""Fall of the objective, as a share of the losses' sum of squares, below which an undamped step is the last: 1e-9 of
-the spread of the losses was left before it, and the exact Hessian squares that."""
+SETTLED = 1e-24
+"""Fall of the objective, as a share of the losses' sum of squares, below which an undamped step is the last: 1e-12 of
+the spread of the losses was left before it."""
 
-ROUNDING = 1e-14
+ROUNDING = 1e-12
 """Relative rounding error of an objective; falls below it cannot be told from none."""
 
 LARGEST_DAMPING = 1e12
@@ -141,11 +141,13 @@ def minimise(curve: Curve, start: Array, problem: Problem, iterations: int = ITE
         rounding = ROUNDING * objective[active]
         better = (slope >= 0) & (fall >= -rounding)
         small = (slope >= 0) & (slope <= np.maximum(settled[active], rounding))
+        least = (slope <= settled[active]) | (slope > 0.1 * state.slope[active]) | ~better
         taken = active[better]
         theta[taken], residuals[taken] = trial[better], trial_residuals[better]
         objective[taken] = trial_objective[better]
         count[active] += 1
-        converged[active] = small & last
+        converged[active] = small & last & least
+        state.slope[active] = np.where(last, slope, np.inf)
         with np.errstate(over="ignore"):
             ratio = fall / np.maximum(promised, rounding + np.finfo(float).tiny)
         state.update(active, better, small, slope < 0, ratio)
@@ -161,11 +163,13 @@ class _Damping:
     growth: Array
     exact: Mask
     uphill: Mask  # the exact Hessian has led uphill: it is not positive definite here
+    slope: Array  # step . descent of the last undamped step: where it no longer falls, rounding is all that is left
 
     @classmethod
     def fresh(cls, count: int, near: bool) -> "_Damping":
         damping = np.full(count, 0.0 if near else 1e-3)
-        return cls(damping, np.full(count, 4.0), np.full(count, near), np.zeros(count, dtype=bool))
+        nothing = np.zeros(count, dtype=bool)
+        return cls(damping, np.full(count, 4.0), np.full(count, near), nothing, np.full(count, np.inf))
 
     def update(self, active: "NDArray[np.intp]", better: Mask, small: Mask, uphill: Mask, ratio: Array) -> None:
         """Relax where the model foretold the fall, tighten where it did not; `ratio` is fall over promised fall."""
