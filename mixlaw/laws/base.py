@@ -2,11 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from mixlaw.errors import Refused
 from mixlaw.mixture import Array
 
 
@@ -82,14 +83,31 @@ class MixingLaw(ABC):
     def identifiable(cls, domain_count: int) -> int:
         """Number of parameters per target that data on the simplex can tell apart, for M domains."""
 
-    @abstractmethod
     def parameters(self) -> dict[str, Any]:
-        """Everything but domains and targets, as JSON values; `from_parameters` is its inverse."""
+        """Everything but domains and targets, as JSON values; `from_parameters` is its inverse.
+
+        As it stands, the law's own attributes by name: arrays as lists, numbers and text as they are.
+        """
+        own = {field.name: getattr(self, field.name) for field in fields(self)[2:]}
+        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in own.items()}
 
     @classmethod
-    @abstractmethod
     def from_parameters(cls, domains: tuple[str, ...], targets: tuple[str, ...], parameters: Mapping[str, Any]) -> Self:
-        """Rebuild a law from `parameters()`."""
+        """Rebuild a law from `parameters()`, to the last bit.
+
+        Raises:
+            Refused: if the parameters are not those of this law.
+        """
+        own = [field.name for field in fields(cls)[2:]]
+        if sorted(own) != sorted(parameters):
+            found = ", ".join(sorted(map(str, parameters))) or "none"
+            raise Refused(
+                f"the parameters of the {cls.kind} law are {', '.join(own)}; found {found}: fit the law again"
+            )
+        values = {name: parameters[name] for name in own}
+        return cls(
+            domains, targets, **{n: np.array(v, dtype=float) if isinstance(v, list) else v for n, v in values.items()}
+        )
 
 
 @dataclass(frozen=True)

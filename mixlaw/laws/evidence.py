@@ -14,13 +14,16 @@ MacKay's (1992) evidence rule, with Huber's (1964) proposal 2 for the scale: res
 and kappa = E[min(z², h²)] keeps the rule unbiased for normal noise. gamma counts the parameters the runs decide.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from mixlaw.laws.base import MixingFit, MixingLaw
 from mixlaw.laws.levenberg import Curve, Mask, Minimum, Problem, minimise
+from mixlaw.laws.measured import Measured
 from mixlaw.mixture import Array
 
 FIRST_NOISE = 0.1
@@ -86,6 +89,24 @@ class Posterior:
     objective: Array
     held: Mask
     converged: Mask
+
+    def fit(self, law: MixingLaw, runs: Measured, said: Sequence[Sequence[str]] | None = None) -> MixingFit:
+        """The fit of a law with these parameters, with what is to be said (V sequences) about each target."""
+        notes: dict[str, tuple[str, ...]] = {}
+        for number, target in enumerate(law.targets):
+            lines = [] if self.converged[number] else ["not converged: a step worth taking was left"]
+            lines += said[number] if said else []
+            if lines:
+                notes[target] = tuple(lines)
+        return MixingFit(
+            law=law,
+            noise=self.noise,
+            freedom=self.freedom,
+            weights=runs.spread(self.weights),
+            prior=self.precision,
+            objective=self.objective,
+            notes=notes,
+        )
 
 
 def most_probable(curve: Curve, starts: Array, losses: Array, prior: Prior, huber: float) -> Posterior:

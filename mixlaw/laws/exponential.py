@@ -1,8 +1,7 @@
 """The exponential mixing law of Ye et al. (2024, arXiv 2403.16952): the paper's M4."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 
@@ -40,8 +39,6 @@ it can, the best slope is infinite, and the bound keeps it a number."""
 UNBOUNDED = 40.0
 """Slope, as t_j of exp(t . r) less their mean, beyond which the fit says that a direction is unbounded."""
 
-Notes = Mapping[str, tuple[str, ...]]
-
 
 @dataclass(frozen=True)
 class Exponential(MixingLaw):
@@ -74,15 +71,8 @@ class Exponential(MixingLaw):
         starts[:, :, 1:] = np.minimum(starts[:, :, 1:], 3 * ranges(runs.losses)[:, None])
         found = most_probable(curve, starts, runs.losses - top, _prior(count, runs.losses), HUBER)
         kappa = found.theta[:, :1]
-        return MixingFit(
-            law=cls(domains, targets, top - 1 / kappa[:, 0], kappa * found.theta[:, 1:] - np.log(kappa), top),
-            noise=found.noise,
-            freedom=found.freedom,
-            weights=runs.spread(found.weights),
-            prior=found.precision,
-            objective=found.objective,
-            notes=_notes(domains, targets, found),
-        )
+        law = cls(domains, targets, top - 1 / kappa[:, 0], kappa * found.theta[:, 1:] - np.log(kappa), top)
+        return found.fit(law, runs, _said(domains, found))
 
     def predict(self, proportions: Array) -> Array:
         """Losses (n, V) of mixtures (n, M)."""
@@ -116,18 +106,6 @@ class Exponential(MixingLaw):
         """k (V,) and t (V, M) of c + k exp(t . r), with the convention that t has mean 0 over domains."""
         mean = self.exponents.mean(axis=1, keepdims=True)
         return np.exp(mean[:, 0]), self.exponents - mean
-
-    def parameters(self) -> dict[str, Any]:
-        """Every attribute by its name."""
-        return {name: getattr(self, name).tolist() for name in _ARRAYS}
-
-    @classmethod
-    def from_parameters(cls, domains: tuple[str, ...], targets: tuple[str, ...], parameters: Mapping[str, Any]) -> Self:
-        """Rebuild from `parameters()`."""
-        return cls(domains, targets, *(np.array(parameters[name], dtype=float) for name in _ARRAYS))
-
-
-_ARRAYS = ("irreducible", "exponents", "worst")
 
 
 @dataclass(frozen=True)
@@ -213,21 +191,15 @@ def _prior(domains: int, losses: Array) -> Prior:
     )
 
 
-def _notes(domains: tuple[str, ...], targets: tuple[str, ...], found: Posterior) -> Notes:
-    """What each target's fit found worth saying."""
-    notes: dict[str, tuple[str, ...]] = {}
-    for number, target in enumerate(targets):
-        kappa, slopes = found.theta[number, 0], found.theta[number, 1:]
-        said = []
-        if not found.converged[number]:
-            said.append("not converged: a step worth taking was left")
-        if found.held[number, 0]:
-            said.append("irreducible loss not identified: the losses are as good as linear in the mixture")
-        for domain, slope in zip(domains, kappa * (slopes - slopes.mean()), strict=True):
+def _said(domains: tuple[str, ...], found: Posterior) -> list[list[str]]:
+    """What is worth saying about each target."""
+    said: list[list[str]] = []
+    for theta, held in zip(found.theta, found.held, strict=True):
+        slopes = theta[0] * (theta[1:] - theta[1:].mean())
+        lines = ["irreducible loss not identified: the losses are as good as linear in the mixture"] if held[0] else []
+        for domain, slope in zip(domains, slopes, strict=True):
             if abs(slope) > UNBOUNDED:
-                said.append(
-                    f"unbounded direction: '{domain}' does all it can within a proportion of {1 / abs(slope):.2g}"
-                )
-        if said:
-            notes[target] = tuple(said)
-    return notes
+                reach = 1 / abs(slope)
+                lines.append(f"unbounded direction: '{domain}' does all it can within a proportion of {reach:.2g}")
+        said.append(lines)
+    return said

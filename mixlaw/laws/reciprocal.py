@@ -1,13 +1,12 @@
 """The reciprocal power law of a mixture: what domains contribute adds up, and the loss falls with the sum."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
 from mixlaw.laws.base import Curvature, MixingFit, MixingLaw
-from mixlaw.laws.evidence import Posterior, Prior, most_probable
+from mixlaw.laws.evidence import Prior, most_probable
 from mixlaw.laws.levenberg import Curve, Mask
 from mixlaw.laws.measured import distinct_runs
 from mixlaw.laws.vertices import ranges, vertex_spread, worst
@@ -82,15 +81,9 @@ class Reciprocal(MixingLaw):
         curve = ReciprocalCurve(np.log(np.vstack([runs.proportions, np.eye(count)]) + OFFSET))
         starts = _starts(np.log(runs.proportions + OFFSET), runs.losses)
         found = most_probable(curve, starts, runs.losses - top, _prior(count, runs.losses), HUBER)
-        return MixingFit(
-            law=cls._at(domains, targets, found.theta, top),
-            noise=found.noise,
-            freedom=found.freedom,
-            weights=runs.spread(found.weights),
-            prior=found.precision,
-            objective=found.objective,
-            notes=_notes(targets, found),
-        )
+        unidentified = ["irreducible loss not identified: it stopped at its bound"]
+        law = cls._at(domains, targets, found.theta, top)
+        return found.fit(law, runs, [unidentified if held else [] for held in found.held[:, 0]])
 
     @classmethod
     def _at(cls, domains: tuple[str, ...], targets: tuple[str, ...], theta: Array, top: Array) -> Self:
@@ -147,26 +140,6 @@ class Reciprocal(MixingLaw):
     def identifiable(cls, domain_count: int) -> int:
         """2 M + 2: E, a, g and b."""
         return 2 * domain_count + 2
-
-    def parameters(self) -> dict[str, Any]:
-        """Every attribute by its name."""
-        return {
-            "irreducible": self.irreducible.tolist(),
-            "log_strengths": self.log_strengths.tolist(),
-            "exponents": self.exponents.tolist(),
-            "outer": self.outer.tolist(),
-            "offset": self.offset,
-            "worst": self.worst.tolist(),
-        }
-
-    @classmethod
-    def from_parameters(cls, domains: tuple[str, ...], targets: tuple[str, ...], parameters: Mapping[str, Any]) -> Self:
-        """Rebuild from `parameters()`."""
-        arrays = {name: np.array(parameters[name], dtype=float) for name in _ARRAYS}
-        return cls(domains, targets, offset=float(parameters["offset"]), **arrays)
-
-
-_ARRAYS = ("irreducible", "log_strengths", "exponents", "outer", "worst")
 
 
 @dataclass(frozen=True)
@@ -286,17 +259,3 @@ def _starts(logs: Array, losses: Array) -> Array:
             exponents = np.full((len(low), count), np.log(exponent))
             starts.append(np.column_stack([steepness, log_strengths, exponents, -steepness]))
     return np.stack(starts)
-
-
-def _notes(targets: tuple[str, ...], found: Posterior) -> dict[str, tuple[str, ...]]:
-    """What each target's fit found worth saying."""
-    notes: dict[str, tuple[str, ...]] = {}
-    for number, target in enumerate(targets):
-        said = []
-        if not found.converged[number]:
-            said.append("not converged: a step worth taking was left")
-        if found.held[number, 0]:
-            said.append("irreducible loss not identified: it stopped at its bound")
-        if said:
-            notes[target] = tuple(said)
-    return notes
