@@ -16,10 +16,16 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Tokens = Annotated[int, Field(gt=0, description="training tokens")]
 
 
-class Section(BaseModel):
-    """A table of the plan: frozen, typed, and closed to unknown keys."""
+def _refuse_repeats(key: str, names: tuple[str, ...]) -> None:
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise ValueError(f"{key} names '{repeated[0]}' twice; keep one")
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+class Section(BaseModel):
+    """A table of the plan: frozen, typed, closed to unknown keys and to numbers that are not finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
 
 
 class Corpus(Section):
@@ -36,6 +42,12 @@ class Corpus(Section):
     domains: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     available_tokens: dict[str, Tokens] = {}
+
+    @model_validator(mode="after")
+    def _once(self) -> "Corpus":
+        _refuse_repeats("domains", self.domains)
+        _refuse_repeats("targets", self.targets)
+        return self
 
 
 class Design(Section):
@@ -112,6 +124,7 @@ class Proxies(Section):
     def _rising(self) -> "Proxies":
         if list(self.tokens) != sorted(set(self.tokens)):
             raise ValueError(f"tokens must rise: {list(self.tokens)}")
+        _refuse_repeats("sizes", self.sizes)
         return self
 
 
@@ -151,6 +164,23 @@ class Plan(Section):
     weights: dict[str, Annotated[float, Field(ge=0)]] = {}
     folder: Path = Path()
 
+    @model_validator(mode="after")
+    def _whole_steps(self) -> "Plan":
+        batch = self.training.batch_tokens
+        for section, counts in (("proxies", self.proxies.tokens), ("target", (self.target.tokens,))):
+            steps = [round(count / batch) for count in counts]
+            if steps[0] < 1:
+                raise ValueError(
+                    f"{section}.tokens begins with {counts[0]}, less than one step of training.batch_tokens = {batch}; "
+                    "raise it, or lower the other"
+                )
+            if len(set(steps)) < len(steps):
+                raise ValueError(
+                    f"{section}.tokens {list(counts)} are {steps} steps of training.batch_tokens = {batch}, "
+                    "two of them the same; space them further apart"
+                )
+        return self
+
     def path(self, relative: Path) -> Path:
         """A path of the plan, seen from where the command runs."""
         return self.folder / relative
@@ -181,7 +211,10 @@ def _explain(detail: Mapping[str, Any], content: Mapping[str, Any]) -> str:
         )
     if detail["type"] == "missing":
         return f"'{place}' is missing; add it"
-    return f"'{place}' is {detail['input']!r}: {detail['msg'].removeprefix('Value error, ')}"
+    if detail["type"] == "value_error":
+        said = str(detail["msg"]).removeprefix("Value error, ")
+        return f"[{place}] {said}" if place else said
+    return f"'{place}' is {detail['input']!r}: {detail['msg']}"
 
 
 def _keys(place: tuple[Any, ...]) -> list[str]:

@@ -103,7 +103,16 @@ class Standing:
 
 
 def standing(members: Sequence[Member], setting: Setting, folder: Path) -> Standing:
-    """Read where a training stands."""
+    """Read where a training stands.
+
+    Raises:
+        Refused: for a mixture of a domain that the plan does not train on, or damaged records.
+    """
+    for member in members:
+        try:
+            member.mixture.aligned(setting.domains)
+        except Refused as error:
+            raise Refused(f"mixture '{member.group}': {error}") from None
     return Standing(members, setting, folder, read_records(folder / RECORDS))
 
 

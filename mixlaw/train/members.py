@@ -110,7 +110,6 @@ def setting_of(plan: Plan, corpus: Corpus | None = None) -> Setting:
         Refused: for a corpus that is not there, or a domain or target of the plan that it does not hold.
     """
     corpus = corpus or open_corpus(plan.path(plan.corpus.path))
-    place = f"{plan.folder / 'plan.toml'}" if plan.folder.parts else "the plan"
     for section, names in (
         ("corpus.domains", plan.corpus.domains),
         ("corpus.targets", plan.corpus.targets),
@@ -122,7 +121,7 @@ def setting_of(plan: Plan, corpus: Corpus | None = None) -> Setting:
             try:
                 one_of(name, allowed, "target" if section in ("corpus.targets", "weights") else "domain")
             except Refused as error:
-                raise Refused(f"{place}: {section}: {error}; {corpus.path} holds those") from None
+                raise Refused(f"the plan's {section}: {error}") from None
     return Setting(
         corpus=corpus.path.resolve(),
         corpus_sha256=sha256(corpus.path / MANIFEST),

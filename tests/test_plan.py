@@ -1,0 +1,103 @@
+"""A plan is read as it was meant, or refused with what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from mixlaw.corpus.shards import open_corpus
+from mixlaw.errors import Refused
+from mixlaw.plan import Plan, read_plan
+from mixlaw.train.members import setting_of
+
+LEAST = """
+name = "study"
+[corpus]
+path = "corpus"
+[proxies]
+sizes = ["0.1M"]
+tokens = [8192, 16384]
+[target]
+size = "1M"
+tokens = 1e6
+"""
+
+
+def plan(folder: Path, text: str = LEAST) -> Plan:
+    (folder / "plan.toml").write_text(text)
+    return read_plan(folder / "plan.toml")
+
+
+def test_the_least_plan_has_defaults_and_paths_relative_to_itself(tmp_path: Path) -> None:
+    found = plan(tmp_path)
+    assert found.training.schedule == "constant"
+    assert found.target.tokens == 1_000_000
+    assert found.path(found.corpus.path) == tmp_path / "corpus"
+
+
+@pytest.mark.parametrize(
+    ("change", "to", "said"),
+    [
+        ("[proxies]", "[proxys]", r"no key is called 'proxys'; did you mean 'proxies'\?"),
+        ('size = "1M"', 'sise = "1M"', r"no key is called 'target.sise'; did you mean 'size'\?"),
+        ('name = "study"', 'name = "study"\nzzz = 1', "no key is called 'zzz'; known here: name, seed, corpus"),
+        ('name = "study"', "", "'name' is missing; add it"),
+        ('path = "corpus"', "", "'corpus.path' is missing; add it"),
+        ("tokens = 1e6", "tokens = 0", "'target.tokens' is 0: Input should be greater than 0"),
+        ("tokens = 1e6", 'tokens = "many"', "'target.tokens' is 'many': Input should be a valid integer"),
+        ("tokens = 1e6", "tokens = inf", "'target.tokens' is inf"),
+        ("tokens = 1e6", "tokens = 100", r"target.tokens begins with 100, less than one step .* = 4096"),
+        ("[8192, 16384]", "[16384, 8192]", r"\[proxies\] tokens must rise: \[16384, 8192\]"),
+        ("[8192, 16384]", "[8192, 8200]", r"proxies.tokens \[8192, 8200\] are \[2, 2\] steps"),
+        ("[8192, 16384]", "[]", "'proxies.tokens' is .*at least 1 item"),
+        ('["0.1M"]', '["0.1M", "0.1M"]', r"\[proxies\] sizes names '0.1M' twice; keep one"),
+        ('path = "corpus"', 'path = "corpus"\ndomains = ["a", "a"]', r"\[corpus\] domains names 'a' twice"),
+        ('path = "corpus"', 'path = "corpus"\navailable_tokens = { a = -3 }', "'corpus.available_tokens.a' is -3"),
+        ("[proxies]", "[training]\nlearning_rate = nan\n[proxies]", "'training.learning_rate' is nan"),
+        (
+            "[proxies]",
+            "[training]\nbatch_tokens = 1000\n[proxies]",
+            r"\[training\] batch_tokens is 1000, not a multiple of sequence_length 128",
+        ),
+        ("[proxies]", '[training]\nschedule = "wds"\n[proxies]', "'constant', 'wsd' or 'cosine'"),
+        ("[proxies]", "[weights]\nprose = -1\n[proxies]", "'weights.prose' is -1"),
+        ('name = "study"', 'name = "study"\nfolder = "x"', "no key is called 'folder'; delete it"),
+        ('name = "study"', "name = study", r"Invalid value \(at line 2.*correct the TOML"),
+    ],
+)
+def test_a_mistake_is_refused_with_its_place(tmp_path: Path, change: str, to: str, said: str) -> None:
+    assert change in LEAST
+    with pytest.raises(Refused, match=rf"plan\.toml: .*{said}"):
+        plan(tmp_path, LEAST.replace(change, to))
+
+
+def test_a_plan_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="plan.toml does not exist; check the path"):
+        read_plan(tmp_path / "plan.toml")
+
+
+def test_a_corpus_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"corpus is not a folder; make a corpus with"):
+        setting_of(plan(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ('domains = ["prose", "digit"]', r"corpus.domains: no domain is called 'digit'; did you mean 'digits'\?"),
+        ('targets = ["mark"]', r"corpus.targets: no target is called 'mark'; did you mean 'marks'\?"),
+        ("available_tokens = { pose = 9 }", r"corpus.available_tokens: no domain is called 'pose'"),
+        ('targets = ["marks"]\n[weights]\nprose = 1', r"weights: no target is called 'prose'.*there are: marks"),
+    ],
+)
+def test_names_that_the_corpus_does_not_have_are_refused_with_the_nearest(
+    tmp_path: Path, tiny_corpus: Path, section: str, said: str
+) -> None:
+    text = LEAST.replace('path = "corpus"', f'path = "{tiny_corpus}"\n{section}')
+    with pytest.raises(Refused, match=rf"the plan's {said}"):
+        setting_of(plan(tmp_path, text))
+
+
+def test_a_setting_takes_all_of_the_corpus_unless_the_plan_chooses(tmp_path: Path, tiny_corpus: Path) -> None:
+    text = LEAST.replace('path = "corpus"', f'path = "{tiny_corpus}"')
+    found = setting_of(plan(tmp_path, text), open_corpus(tiny_corpus))
+    assert found.domains == found.targets == ("digits", "marks", "prose")
