@@ -1,13 +1,14 @@
 # The two commands that set everything up: make demo, make test. `make help` lists the rest.
 PYTHON ?= python3
+PYTHON312 ?= python3.12
 VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo test test-slow test-gpu test-consumers bench-published bench-laws bench-surfaces bench-optimum bench-designs bench-order bench-swarm
+.PHONY: help demo test test-slow test-gpu test-consumers test-consumers-312 bench-published bench-laws bench-surfaces bench-optimum bench-designs bench-order bench-swarm
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -24,17 +25,28 @@ test: $(VENV)/installed  ## format, lint, types and every test but the slow and 
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not slow and not gpu and not consumers"
 
-# The trainers that read our exports and the loggers that we import from, in an environment of their own on top of .venv, whose torch they share.
+# The trainers that read our exports and the loggers that we import from, in an environment of their own on top of
+# .venv, whose torch they share.
 .venv-consumers/installed: $(VENV)/installed tests/export/consumers.txt
 	$(PYTHON) -m venv .venv-consumers
 	$(BIN)/python -c "import site; print(site.getsitepackages()[0])" \
 		> "$$(.venv-consumers/bin/python -c 'import site; print(site.getsitepackages()[0])')/project.pth"
 	.venv-consumers/bin/pip install --quiet --requirement tests/export/consumers.txt
 	.venv-consumers/bin/pip install --quiet --no-deps "mosaicml-streaming==0.13.0"
+	.venv-consumers/bin/pip install --quiet --no-deps --ignore-requires-python "axolotl==0.21.0"
 	touch $@
 
 test-consumers: .venv-consumers/installed  ## let the trainers read what we export, and read what the loggers write
-	.venv-consumers/bin/python -m pytest -m consumers tests/export tests/importers
+	.venv-consumers/bin/python -m pytest -m "consumers and not python312" tests/export tests/importers
+
+.venv-consumers-312/installed: pyproject.toml tests/export/consumers-312.txt
+	$(PYTHON312) -m venv .venv-consumers-312
+	.venv-consumers-312/bin/pip install --quiet --requirement tests/export/consumers-312.txt --editable .
+	.venv-consumers-312/bin/pip install --quiet --no-deps "maxtext==0.2.5"
+	touch $@
+
+test-consumers-312: .venv-consumers-312/installed  ## the same for the trainers that want Python 3.12
+	JAX_PLATFORMS=cpu .venv-consumers-312/bin/python -m pytest -m python312 tests/export
 
 test-slow: $(VENV)/installed  ## the tests that take minutes
 	$(BIN)/pytest -m slow

@@ -106,6 +106,7 @@ class Exporter:
         repeats: the trainer reads a domain again when it is used up; False for one that reads each at most once.
         reads_paths: the format names where the data lies.
         granularity: the smallest share that the trainer can honour; 0 if any.
+        stage_note: what a user of stages must see to.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Exporter:
     repeats: bool = True
     reads_paths: bool = True
     granularity: float = 0.0
+    stage_note: str = ""
 
 
 def decimal_text(number: float) -> str:

@@ -41,4 +41,5 @@ EXPORTER = Exporter(
     many_paths=True,
     staged=True,
     granularity=1 / BLOCK,
+    stage_note=f"each stage must start at a multiple of {BLOCK} sequences: its step x batch size (mixture_block_size)",
 )

@@ -60,6 +60,7 @@ def prepare(
         written.append(Stage(start_step, sources))
         notes += _about_shares(exporter, mixture, converted, keep)
     notes += _about_epochs(exporter, stages, sizes, budget_tokens)
+    notes += [exporter.stage_note] if exporter.stage_note and len(stages) > 1 else []
     return Prepared(Request(tuple(written), chosen), tuple(dict.fromkeys(notes)))
 
 

@@ -196,3 +196,16 @@ def test_trl_keeps_rows_in_our_shares(tmp_path: Path) -> None:
     entries = yaml.safe_load(export(MIXTURE, "trl", paths=paths, available=available, tokens=2000))["datasets"]
     kept = get_dataset(DatasetMixtureConfig(datasets=[DatasetConfig(**entry) for entry in entries]))
     assert shares(kept["train"]["text"]) == MIXTURE and len(kept["train"]) == 2000
+
+
+def test_axolotl_accepts_fractions_that_keep_our_shares() -> None:
+    from axolotl.utils.schemas.datasets import SFTDataset
+
+    rows = {"code": 4000, "web": 3000, "books": 2000}
+    available = {domain: {"tokens": 100 * count} for domain, count in rows.items()}
+    paths = {domain: f"/d/{domain}.jsonl" for domain in MIXTURE}
+    with pytest.warns(UserWarning, match="reads 8e\\+05 tokens in all"):
+        entries = yaml.safe_load(export(MIXTURE, "axolotl", paths=paths, available=available))["datasets"]
+    weights = dict(zip(MIXTURE, (SFTDataset(**entry).weight for entry in entries), strict=True))
+    kept = {domain: int(rows[domain] * weights[domain]) for domain in MIXTURE}  # its own rounding
+    assert {domain: count / sum(kept.values()) for domain, count in kept.items()} == MIXTURE
