@@ -9,33 +9,18 @@ import numpy as np
 
 from mixlaw.errors import Refused
 from mixlaw.laws.base import MixingFit, MixingLaw
-from mixlaw.laws.levenberg import Curve, Problem, minimise
 from mixlaw.mixture import Array
 from mixlaw.runs import RunTable
 from mixlaw.surfaces.backtest import Backtest, backtests, scale_error
 from mixlaw.surfaces.base import FitAtScale, Surface
 from mixlaw.surfaces.carried import array_of, lists
-from mixlaw.surfaces.curves import same_scale, training_curves
+from mixlaw.surfaces.curves import Index, same_scale, training_curves
 from mixlaw.surfaces.reach import Reach
+from mixlaw.surfaces.robust import clustered_covariance, robust_fit
 from mixlaw.surfaces.shared_curve import Rows
 from mixlaw.surfaces.surface_law import SurfaceLaw
 from mixlaw.surfaces.terms import SumOfTerms
 from mixlaw.wording import in_words
-
-HUBER = 2.0
-"""Delta of Huber's function in units of the noise: 95% of normal residuals are untouched."""
-
-FIRST_NOISE = 0.1
-"""Noise assumed while the starts compete, as a share of the losses' standard deviation."""
-
-TRIAL_STEPS = 25
-"""Steps each start is followed for before the best one is followed to the end."""
-
-PASSES = 3
-"""Fits to the end; each takes the noise, hence the weight of priors and outliers, from the residuals of the last."""
-
-EXTENSIONS = 5
-"""How often the last pass may go on; flat valleys of the joint law take hundreds of steps."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +47,7 @@ class ParametricSurface(Surface):
 
     Attributes:
         theta: (V, p) parameters, in the order each surface documents.
+        covariance: (V, p, p) of the errors of theta, runs taken as a whole.
         unit: the params and tokens that heights are given at.
         proportions: (G, M) the mixtures that were run, each once.
         offsets: (G, V) mean residual of each mixture, nats per token; NaN where not measured.
@@ -71,6 +57,7 @@ class ParametricSurface(Surface):
     """
 
     theta: Array
+    covariance: Array
     unit: tuple[float, float]
     proportions: Array
     offsets: Array
@@ -131,11 +118,23 @@ class ParametricSurface(Surface):
             starts.append(cls.starts(part, losses[known]))
         curve = cls.curve(places)
         first = np.stack(starts) if near is None else near.theta[:, None]
-        theta, settled = _robust_fit(curve, first, rows.losses, cls.prior(len(table.domains)))
+        prior = cls.prior(len(table.domains))
+        theta, settled = robust_fit(curve, first, rows.losses, prior)
         unsettled = tuple(target for target, ended in zip(table.targets, settled, strict=True) if not ended)
-        offsets = _mean_by(rows.mixture, rows.losses - curve.values(theta).T, len(curves.proportions))
+        residuals = rows.losses - curve.values(theta).T
+        offsets = _mean_by(rows.mixture, residuals, len(curves.proportions))
+        covariance = clustered_covariance(curve.slopes(theta), residuals, rows.run, prior[0])
         return cls(
-            table.domains, table.targets, theta, unit, curves.proportions, offsets, unsettled, Reach.of(table), ()
+            table.domains,
+            table.targets,
+            theta,
+            covariance,
+            unit,
+            curves.proportions,
+            offsets,
+            unsettled,
+            Reach.of(table),
+            (),
         )
 
     @classmethod
@@ -158,7 +157,7 @@ class ParametricSurface(Surface):
             self.proportions,
             law.predict(self.proportions) + self.offsets,
             np.arange(len(self.proportions)),
-            error,
+            np.hypot(error, self._shared_error(params, tokens)),
             (*self.reach.warnings(params, tokens), *said),
         )
 
@@ -166,6 +165,7 @@ class ParametricSurface(Surface):
         """Parameters of every target, and what the fit left over."""
         return {
             "theta": self.theta.tolist(),
+            "covariance": self.covariance.tolist(),
             "unit": list(self.unit),
             "proportions": self.proportions.tolist(),
             "offsets": lists(self.offsets),
@@ -181,6 +181,7 @@ class ParametricSurface(Surface):
             domains,
             targets,
             np.array(parameters["theta"]),
+            np.array(parameters["covariance"]),
             (parameters["unit"][0], parameters["unit"][1]),
             np.array(parameters["proportions"]),
             array_of(parameters["offsets"]),
@@ -202,6 +203,15 @@ class ParametricSurface(Surface):
             )
         return self.law_at(float(np.log(params / self.unit[0])), float(np.log(tokens / self.unit[1])))
 
+    def _shared_error(self, params: float, tokens: float) -> Array:
+        """(V,) standard deviation, by the delta method, of the mean predicted loss of the surface's own mixtures."""
+        count = len(self.proportions)
+        there = np.log([params / self.unit[0], tokens / self.unit[1]])
+        places = Places(self.proportions, np.full(count, there[0]), np.full(count, there[1]))
+        mean = self.curve(places).slopes(self.theta).mean(axis=1)
+        variance = np.einsum("vp,vpq,vq->v", mean, self.covariance, mean)
+        return np.asarray(np.sqrt(np.maximum(variance, 0.0)), dtype=np.float64)
+
     def _fit_of(self, law: SurfaceLaw) -> MixingFit:
         """The law with run-level noise: each mixture counts as one run, however many checkpoints it had."""
         known = np.isfinite(self.offsets)
@@ -222,66 +232,13 @@ class ParametricSurface(Surface):
         )
 
 
-def _robust_fit(
-    curve: Curve, starts: Array, losses: Array, prior: tuple[Array, Array, Array, Array]
-) -> tuple[Array, Array]:
-    """Least squares from every start (V, S, p), then the best one under Huber's function and the priors.
-
-    The noise of each pass is the robust spread of the residuals of the pass before; the last pass goes on until no step
-    is worth taking.
-
-    Returns:
-        theta (V, p), and whether each target's fit ended (V,).
-    """
-    targets, count, size = starts.shape
-    measured = np.isfinite(losses.T)
-    filled = np.where(measured, losses.T, 0.0)
-    precision, centre, lower, upper = (np.repeat(array[None], targets, axis=0) for array in prior)
-    upper[:, 0] = np.nanmin(losses, axis=0)
-
-    def problem(noise: Array, huber: Array) -> Problem:
-        weighted = precision * noise[:, None, None] ** 2
-        return Problem(
-            filled,
-            measured.astype(float),
-            np.repeat(huber[:, None], filled.shape[1], axis=1),
-            weighted,
-            centre,
-            lower,
-            upper,
-        )
-
-    spread = np.nanstd(losses, axis=0)
-    trial = problem(FIRST_NOISE * spread, np.full(targets, np.inf)).take(np.repeat(np.arange(targets), count))
-    reached = minimise(curve, starts.reshape(-1, size), trial, iterations=TRIAL_STEPS)
-    best = np.argmin(reached.objective.reshape(targets, count), axis=1) + count * np.arange(targets)
-    theta, residuals = reached.theta[best], reached.residuals[best]
-    for _ in range(PASSES):
-        noise = np.maximum(_robust_spread(residuals, measured, size), 1e-9 * spread)
-        found = minimise(curve, theta, problem(noise, HUBER * noise))
-        theta, residuals = found.theta, found.residuals
-    for _ in range(EXTENSIONS):
-        if found.converged.all():
-            break
-        found = minimise(curve, found.theta, problem(noise, HUBER * noise))
-    return found.theta, found.converged.astype(float)
-
-
-def _robust_spread(residuals: Array, measured: "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]", used: int) -> Array:
-    """(V,) standard deviation from the median size of the measured residuals, with `used` parameters spent."""
-    middle = np.array([np.median(np.abs(row[known])) for row, known in zip(residuals, measured, strict=True)])
-    count = measured.sum(axis=1)
-    spread: Array = 1.4826 * middle * np.sqrt(count / np.maximum(count - used, count / 3))
-    return spread
-
-
 def centred(count: int, deviation: float) -> Array:
     """Precision (count, count) of parameters that lie within `deviation` of their own mean, wherever that is."""
     precision: Array = (np.eye(count) - 1 / count) / deviation**2
     return precision
 
 
-def _mean_by(group: "np.ndarray[tuple[int], np.dtype[np.int64]]", values: Array, groups: int) -> Array:
+def _mean_by(group: Index, values: Array, groups: int) -> Array:
     """Mean of the finite values (n, V) of each group: (groups, V), NaN for a group without any."""
     finite = np.isfinite(values)
     total, count = np.zeros((groups, values.shape[1])), np.zeros((groups, values.shape[1]))

@@ -43,8 +43,9 @@ GRID, ZOOMS = 9, 6
 
 @dataclass(frozen=True)
 class Rows:
-    """n measured checkpoints: mixture (n,), params (n,), tokens (n,), losses (n, V) with NaN = not measured."""
+    """n measured checkpoints: run, mixture, params, tokens (n,) each, and losses (n, V) with NaN = not measured."""
 
+    run: Index
     mixture: Index
     params: Array
     tokens: Array
@@ -54,7 +55,7 @@ class Rows:
     def of(cls, curves: TrainingCurves) -> Self:
         """The checkpoints of all runs, one after the other."""
         run, place = np.nonzero(np.isfinite(curves.tokens))
-        return cls(curves.mixture[run], curves.params[run], curves.tokens[run, place], curves.losses[run, place])
+        return cls(run, curves.mixture[run], curves.params[run], curves.tokens[run, place], curves.losses[run, place])
 
 
 @dataclass(frozen=True)
