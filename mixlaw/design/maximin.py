@@ -11,12 +11,15 @@ from mixlaw.design.within import within
 from mixlaw.limits import Limits
 from mixlaw.mixture import Array
 
+UNSEEN = 1e-3
+"""Added to every proportion: a domain at a ten-thousandth is to a loss as if it were not there."""
+
 
 @dataclass(frozen=True)
 class Maximin(Design):
     """Each mixture is the candidate farthest from its nearest neighbour among those taken.
 
-    Distance is Euclidean in square-root proportions (the Hellinger distance): a loss that falls as a power of a
+    Distance is Euclidean in square-root proportions (nearly the Hellinger distance): a loss that falls as a power of a
     proportion changes as much between 0 and 0.01 as between 0.25 and 0.36, and the square root spreads runs the same
     way. Johnson, Moore & Ylvisaker 1990 describe maximin designs; taking the farthest point greedily comes within a
     factor of 2 of the best for every number of points at once (Gonzalez 1985).
@@ -37,8 +40,10 @@ class Maximin(Design):
         each = self.candidates // len(self.concentrations)
         pool = np.vstack([draws(each, len(limits.domains), value, random) for value in self.concentrations])
         pool = within(pool, limits)
-        roots = np.sqrt(pool)
-        # Roots of a mixture have length 1, so the least cosine to the nearest neighbour is the greatest distance.
-        known = np.sqrt(np.array(taken)) if taken else -roots.mean(axis=0, keepdims=True)
-        farthest: Array = pool[int(np.argmin((roots @ known.T).max(axis=1)))]
-        return farthest
+        roots = np.sqrt(pool + UNSEEN)
+        if not taken:
+            central = roots - roots.mean(axis=0)
+            return np.array(pool[np.argmin((central**2).sum(axis=1))])
+        known = np.sqrt(np.array(taken) + UNSEEN)
+        squares = (roots**2).sum(axis=1)[:, None] - 2 * roots @ known.T + (known**2).sum(axis=1)
+        return np.array(pool[np.argmax(squares.min(axis=1))])

@@ -28,10 +28,10 @@ DESIGNS: dict[str, Design] = {
 DECIMALS = 4
 """Mixtures are rounded to so many: a proxy of a million tokens does not see a share below one in ten thousand."""
 
-SAME = 0.005
-"""Mixtures closer than this in square-root proportions are one mixture: the second run would repeat it by accident."""
+SAME = 0.002
+"""Share of the tokens below which two mixtures differ as repeats of one do: the second would be run by accident."""
 
-ATTEMPTS = 200
+ATTEMPTS = 100
 
 
 def sample(
@@ -172,4 +172,4 @@ def _next(
 
 
 def _near(proportions: Array, taken: list[Array]) -> bool:
-    return any(float(np.sum((np.sqrt(proportions) - np.sqrt(row)) ** 2)) < SAME**2 for row in taken)
+    return bool(taken) and float(np.abs(np.array(taken) - proportions).sum(axis=1).min()) / 2 < SAME

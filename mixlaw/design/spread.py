@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixlaw.errors import Refused
-from mixlaw.mixture import Array
+from mixlaw.mixture import Array, groups_of
 
 Flags = NDArray[np.bool_]
 
-SAME = 1e-6
-"""Mixtures closer than this in every proportion are repeats of one."""
+CONSTANT = 1e-6
+"""Range of a proportion over all mixtures below which the domain was never varied."""
 
 SEEN_IN_QUANTITY = 0.1
 """A domain whose 95th percentile lies below is hardly ever seen in quantity, so an optimum rich in it is found late."""
@@ -79,7 +79,7 @@ def spread(proportions: Array, domains: Sequence[str], *, cap: Array | None = No
     distinct = _distinct(proportions)
     least, advised = advised_runs(len(domains))
     high = np.quantile(distinct, 0.95, axis=0)
-    constant = np.ptp(distinct, axis=0) <= SAME
+    constant = np.ptp(distinct, axis=0) <= CONSTANT
     closest = _closest(distinct, domains, constant)
     warnings = [
         *_never_varied(distinct, domains, constant),
@@ -105,7 +105,7 @@ def spread(proportions: Array, domains: Sequence[str], *, cap: Array | None = No
 
 
 def _distinct(proportions: Array) -> Array:
-    _, first = np.unique(np.round(proportions / SAME), axis=0, return_index=True)
+    _, first = np.unique(groups_of(proportions), return_index=True)
     rows: Array = proportions[np.sort(first)]
     return rows
 
@@ -116,7 +116,7 @@ def _condition(distinct: Array) -> float:
     scale = np.sqrt((centred**2).mean(axis=0))
     if distinct.shape[1] < 2:
         return 1.0
-    if len(distinct) < distinct.shape[1] or (scale <= SAME).any():
+    if len(distinct) < distinct.shape[1] or (scale <= CONSTANT).any():
         return float("inf")
     values = np.linalg.svd(centred / scale, compute_uv=False)[: distinct.shape[1] - 1]
     return float(values[0] / values[-1]) if values[-1] > 1e-9 * values[0] else float("inf")

@@ -1,0 +1,263 @@
+"""Which mixtures to run: the regret of the mixture chosen, against how many runs it was chosen from.
+
+    python benchmarks/designs.py [--quick]        (or: make bench-designs)
+
+The truth is a law fitted to published runs; a design's mixtures are "run" by adding noise to its losses, a law is
+fitted to them, and the mixture it chooses is judged by the truth. Regret is how much more that mixture loses than the
+best one. Prints the tables and writes them to benchmarks/results/designs.md. Runs: RegMix (Liu et al. 2024, arXiv
+2407.01492), 17 domains and 13 targets, and SlimPajama runs of 310M (behind arXiv 2507.09404), 7 domains and 8 targets.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from reference import markdown, reference_folder, write_results
+from regmix import regmix
+
+from mixlaw.batch import next_batch
+from mixlaw.design import sample
+from mixlaw.fit import fit
+from mixlaw.laws import LAWS
+from mixlaw.laws.base import MixingLaw
+from mixlaw.limits import Limits
+from mixlaw.mixture import Array, Mixture
+from mixlaw.optimize.interior_point import solve
+from mixlaw.optimize.program import Program
+from mixlaw.runs import LOSS, MIX, RunTable, check_runs, read_runs
+
+QUICK = "--quick" in sys.argv[1:]
+LAW = "reciprocal"
+NOISE = 0.03
+"""Nats: what two runs of one mixture differ by in small proxies."""
+REPEATS = 2 if QUICK else 6
+COUNTS = (24, 48, 96) if QUICK else (24, 32, 48, 64, 96, 128, 192)
+LEVELS = (0.02, 0.01, 0.005, 0.0025)
+"""Nats of regret for which the runs needed are read off."""
+
+SLIMPAJAMA = {
+    "commoncrawl": 52.2, "c4": 26.7, "github": 5.2, "book": 4.2, "arxiv": 4.6, "wikipedia": 3.8, "stackexchange": 3.3,
+}  # fmt: skip
+"""Percent of tokens, as the data set's card gives them: the natural mixture that RegMix's sampler needs."""
+
+Design = Callable[[int, int], Array]
+"""Mixtures (n, M) for a count and a seed."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A law that stands for the world, its best mixtures, and what is asked of them."""
+
+    law: MixingLaw
+    limits: Limits
+    weights: Mapping[str, Array]
+    best: Mapping[str, float]
+
+    @classmethod
+    def of(cls, law: MixingLaw, limits: Limits | None = None) -> "Truth":
+        """Every target alone, and all of them equally."""
+        limits = Limits.simplex(law.domains) if limits is None else limits
+        rows = np.eye(len(law.targets))
+        weights = {**dict(zip(law.targets, rows, strict=True)), "mean": rows.mean(axis=0)}
+        best = {name: float(weight @ _losses(law, _best(law, limits, weight))) for name, weight in weights.items()}
+        return cls(law, limits, weights, best)
+
+    def runs(self, mixtures: Array, seed: int) -> Array:
+        """(n, V) losses of one run on each mixture."""
+        noise = np.random.default_rng((seed, 1)).standard_normal((len(mixtures), len(self.law.targets)))
+        return self.law.predict(mixtures) + NOISE * noise
+
+    def regret(self, mixture: Array, name: str) -> float:
+        """What a mixture (M,) loses to the best one."""
+        return max(float(self.weights[name] @ _losses(self.law, mixture)) - self.best[name], 0.0)
+
+    def regrets(self, mixtures: Array, seed: int, kind: str = LAW) -> dict[str, float]:
+        """By target, the regret of what a law fitted to runs on these mixtures chooses."""
+        fitted = LAWS[kind].fit(self.law.domains, self.law.targets, mixtures, self.runs(mixtures, seed)).law
+        return {name: self.regret(_best(fitted, self.limits, weight), name) for name, weight in self.weights.items()}
+
+
+def designs(domains: Sequence[str], natural: Mixture | None, own: Array | None) -> dict[str, Design]:
+    """Our designs, and RegMix's: its own runs, or its sampler around the natural mixture.
+
+    All of them begin a longer design with the shorter one, so each is drawn once, at its longest.
+    """
+
+    def ours(method: str) -> Design:
+        @cache
+        def longest(seed: int) -> Array:
+            drawn = sample(domains, COUNTS[-1], method=method, natural=natural, seed=seed)
+            return np.array([mixture.proportions for mixture in drawn.values()])
+
+        return lambda count, seed: longest(seed)[:count]
+
+    def theirs(count: int, seed: int) -> Array:
+        assert own is not None
+        return own[np.random.default_rng(seed).permutation(len(own))[:count]]
+
+    found = {name: ours(name) for name in ("default", "maximin", "dirichlet-0.3", "dirichlet-1", "double-diminishing")}
+    if own is None:
+        return {**found, "RegMix's sampler": ours("natural")}
+    return {**found, "RegMix's runs": theirs}
+
+
+def regret_by_count(title: str, truth: Truth, choices: Mapping[str, Design], kind: str = LAW) -> list[str]:
+    """Mean regret over repeats by design and count, for single targets and for all equally; and the runs needed."""
+    single = [name for name in truth.weights if name != "mean"]
+    means: dict[str, dict[str, list[float]]] = {"single targets": {}, "all targets equally": {}}
+    for name, design in choices.items():
+        for table in means.values():
+            table[name] = []
+        for count in COUNTS:
+            found = [truth.regrets(design(count, seed), seed, kind) for seed in range(REPEATS)]
+            means["single targets"][name].append(float(np.mean([[one[t] for t in single] for one in found])))
+            means["all targets equally"][name].append(float(np.mean([one["mean"] for one in found])))
+            print(f"  {title}: {name}, {count} runs", file=sys.stderr, flush=True)
+    sections = [f"## {title}"]
+    for asked, table in means.items():
+        shown = markdown([f"{asked}: runs", *map(str, COUNTS)], [[name, *row] for name, row in table.items()])
+        sections += [shown, _needed(table)]
+    return sections
+
+
+def _needed(table: Mapping[str, list[float]]) -> str:
+    """Runs needed for a level of regret, and how many times as many RegMix's design needs as the default."""
+    theirs = next(name for name in table if name.startswith("RegMix"))
+    rows: list[list[str]] = []
+    for name, regrets in table.items():
+        needed = [runs_needed(COUNTS, regrets, level) for level in LEVELS]
+        rows.append([name, *("more" if runs is None else f"{runs:.0f}" for runs in needed)])
+    ours = [runs_needed(COUNTS, table["default"], level) for level in LEVELS]
+    other = [runs_needed(COUNTS, table[theirs], level) for level in LEVELS]
+    ratios = [_ratio(first, second) for first, second in zip(ours, other, strict=True)]
+    rows.append([f"{theirs} / default", *ratios])
+    return markdown(["runs needed for a regret of", *(f"{level:g}" for level in LEVELS)], rows)
+
+
+def _ratio(ours: float | None, theirs: float | None) -> str:
+    if ours is None:
+        return ""
+    return f"over {COUNTS[-1] / ours:.1f}x" if theirs is None else f"{theirs / ours:.1f}x"
+
+
+def runs_needed(counts: Sequence[int], regrets: Sequence[float], level: float) -> float | None:
+    """The count from which on regret stays at or below a level, between counts by the line through their logarithms."""
+    above = [place for place, regret in enumerate(regrets) if regret > level]
+    if not above:
+        return float(counts[0])
+    last = above[-1]
+    if last + 1 == len(counts):
+        return None
+    high, low = np.log(regrets[last]), np.log(max(regrets[last + 1], 1e-12))
+    share = (high - np.log(level)) / (high - low)
+    return float(np.exp(np.log(counts[last]) + share * (np.log(counts[last + 1]) - np.log(counts[last]))))
+
+
+def batches_or_at_once(truth: Truth, asked: Sequence[str]) -> list[str]:
+    """The same number of runs at once, or the last third in two batches chosen after the first."""
+    rows: list[list[str | float]] = []
+    for name in asked:
+        at_once, batched = [], []
+        for seed in range(REPEATS):
+            static = _chosen(truth, _design(truth, 48, seed), name, seed)
+            mixtures = _design(truth, 32, seed)
+            for step in range(2):
+                law = fit(_table(truth, mixtures, seed), LAW, "none")
+                batch = next_batch(law, 8, weights=_weights(truth, name), seed=seed + 100 * step)
+                mixtures = np.vstack([mixtures, [m.aligned(truth.law.domains) for m in batch.mixtures.values()]])
+            at_once.append(static)
+            batched.append(_chosen(truth, mixtures, name, seed))
+            print(f"  batches: {name}, repeat {seed}", file=sys.stderr, flush=True)
+        rows.append([name, float(np.mean(at_once)), float(np.mean(batched))])
+    said = (
+        "The default design: 48 runs at once, or 32 and then two batches of 8 as `mixlaw sample --after` chooses them."
+    )
+    return ["## Batches", said, markdown(["target", "48 at once", "32 + 8 + 8"], rows)]
+
+
+def stopping(truth: Truth, asked: Sequence[str]) -> list[str]:
+    """What the law expects to lose, against what it loses."""
+    rows: list[list[str | float]] = []
+    for name in asked:
+        for count in (32, 64) if QUICK else (32, 48, 96):
+            expected, actual = [], []
+            for seed in range(REPEATS):
+                law = fit(_table(truth, _design(truth, count, seed), seed), LAW, "none")
+                batch = next_batch(law, 2, weights=_weights(truth, name), seed=seed)
+                expected.append(batch.regret.expected)
+                actual.append(truth.regret(batch.optimum.aligned(truth.law.domains), name))
+            print(f"  stopping: {name}, {count} runs", file=sys.stderr, flush=True)
+            within = np.mean([real <= 3 * thought for thought, real in zip(expected, actual, strict=True)])
+            rows.append([name, str(count), float(np.mean(expected)), float(np.mean(actual)), f"{within:.0%}"])
+    said = "Regret that the law expects of its choice from its own uncertainty, and the true one."
+    header = ["target", "runs", "expected", "actual", "actual within 3 x expected"]
+    return ["## When to stop", said, markdown(header, rows)]
+
+
+def _losses(law: MixingLaw, mixture: Array) -> Array:
+    losses: Array = law.predict(mixture[None])[0]
+    return losses
+
+
+def _best(law: MixingLaw, limits: Limits, weights: Array) -> Array:
+    return solve(Program.mean(law, limits, weights)).proportions
+
+
+def _design(truth: Truth, count: int, seed: int) -> Array:
+    return np.array([m.proportions for m in sample(truth.law.domains, count, seed=seed).values()])
+
+
+def _chosen(truth: Truth, mixtures: Array, name: str, seed: int) -> float:
+    return truth.regrets(mixtures, seed)[name]
+
+
+def _weights(truth: Truth, name: str) -> dict[str, float] | None:
+    return None if name == "mean" else {name: 1.0}
+
+
+def _table(truth: Truth, mixtures: Array, seed: int) -> RunTable:
+    frame = pd.DataFrame({"run": [f"r{place}" for place in range(len(mixtures))], "params": 1e6, "tokens": 1e9})
+    shares = pd.DataFrame(mixtures, columns=[MIX + domain for domain in truth.law.domains])
+    losses = pd.DataFrame(truth.runs(mixtures, seed), columns=[LOSS + target for target in truth.law.targets])
+    return check_runs(pd.concat([frame, shares, losses], axis=1))
+
+
+def main() -> None:
+    """Fit the truths, and measure every design on them."""
+    started = time.time()
+    train, _ = regmix(reference_folder())
+    names, runs = (train.domains, train.targets), (train.proportions, train.losses)
+    pile = LAWS[LAW].fit(*names, *runs).law
+    theirs = designs(train.domains, None, train.proportions)
+    sections = [
+        f"# Designs\n\nMean regret, nats per token, over {REPEATS} repeats; a run's noise is {NOISE}; the law fitted "
+        f"is {LAW}. The best mixtures of single targets are at or near corners, that of all targets is inside.",
+        *regret_by_count(f"17 Pile domains; the truth is a {LAW} law of RegMix's 512 runs", Truth.of(pile), theirs),
+    ]
+    some = {name: theirs[name] for name in ("default", "maximin", "dirichlet-0.3", "RegMix's runs")}
+    capped = Limits.of(train.domains, caps=dict.fromkeys(train.domains, 0.15))
+    sections += regret_by_count("The same, no domain above 0.15 of the full run", Truth.of(pile, capped), some)
+    other = LAWS["exponential"].fit(*names, *runs).law
+    sections += regret_by_count("The law has the wrong form: the truth is exponential", Truth.of(other), some)
+
+    table = read_runs(reference_folder() / "slimpajama_small.csv")
+    sizes = sorted(set(table.params))
+    last = table.where(table.params == sizes[1]).last()
+    slim = LAWS[LAW].fit(table.domains, table.targets, last.proportions, last.losses).law
+    natural = Mixture.natural(SLIMPAJAMA)
+    sections += regret_by_count("7 SlimPajama domains", Truth.of(slim), designs(table.domains, natural, None))
+
+    truth = Truth.of(pile)
+    sections += batches_or_at_once(truth, ("pile_cc", "mean"))
+    sections += stopping(truth, ("pile_cc", "mean"))
+    sections.append(f"{time.time() - started:.0f} s.")
+    print("\n\n".join(sections))
+    write_results("designs.md", sections)
+
+
+if __name__ == "__main__":
+    main()
