@@ -71,7 +71,7 @@ def test_a_mistake_is_refused_with_its_place(tmp_path: Path, change: str, to: st
 
 
 def test_a_plan_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="plan.toml does not exist; check the path"):
+    with pytest.raises(Refused, match=r"plan\.toml does not exist; check the path"):
         read_plan(tmp_path / "plan.toml")
 
 

@@ -25,15 +25,15 @@ def models_folder(folder: Path) -> Path:
     return folder / "models"
 
 
-def numbers(member: Member, setting: Setting) -> dict[str, Any]:
-    """Everything that determines the losses of a run but how it is computed on a CPU, and nothing else."""
+def numbers(setting: Setting) -> dict[str, Any]:
+    """Everything about a study that determines the losses of its runs, but for the threads of a CPU; nothing else."""
     compute = compute_of(setting.training)
     shared = setting.as_json()
     del shared["corpus"]
     shared["training"] = {
         key: value for key, value in shared["training"].items() if key not in ("device", "precision", "compile")
     }
-    return {**shared, "device": compute.device.type, "bfloat16": compute.bfloat16, "member": member.as_json()}
+    return {**shared, "device": compute.device.type, "bfloat16": compute.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,8 @@ def do(job: Job, writer: Writer, progress: Callable[[int], None]) -> None:
         progress: told of tokens trained on, every step.
     """
     corpus = open_corpus(job.setting.corpus)
-    entries = {member.run: numbers(member, job.setting) for member in job.members}
+    shared = numbers(job.setting)
+    entries = {member.run: {**shared, "member": member.as_json()} for member in job.members}
     for name, entry in entries.items():
         writer.member(name, {"numbers": entry, "threads": job.threads, "pack": job.runs})
     full = job.members[0].full

@@ -67,18 +67,21 @@ class Standing:
         return sum(member.total_tokens(self.setting.training) for member in done) / spent if spent else None
 
     def check_unchanged(self) -> None:
-        """Refuse a plan under which runs on record would have had other numbers, or that has dropped some.
+        """Refuse a plan under which runs on record, of proxies or in full, would have had other numbers.
 
         Adding mixtures, repeats or sizes changes no run that is there, and is allowed.
         """
-        for member in self.members:
-            before = self.recorded.members.get(member.run)
-            now = numbers(member, self.setting)
-            different = [] if before is None else differences(before["numbers"], now)
+        shared = numbers(self.setting)
+        planned = {member.run: member for member in self.members}
+        for run, entry in self.recorded.members.items():
+            member = planned.get(run)
+            of_member = entry["numbers"]["member"] if member is None else member.as_json()
+            different = differences(entry["numbers"], {**shared, "member": of_member})
             if different:
-                way = "give the changed run another name" if member.full else "train the changed plan in another folder"
+                own = member is not None and member.full and all(text.startswith("member.") for text in different)
+                way = "give the changed run another name" if own else "train the changed plan in another folder"
                 raise Refused(
-                    f"{self.folder / RECORDS}: run '{member.run}' was trained with other numbers: "
+                    f"{self.folder / RECORDS}: run '{run}' was trained with other numbers: "
                     f"{'; '.join(different[:SHOWN])}; go back to those, or {way}"
                 )
 

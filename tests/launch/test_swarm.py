@@ -195,6 +195,13 @@ def test_a_plan_that_would_change_runs_on_record_is_refused_with_the_difference(
         swarm(plan_of(**changes), tmp_path / "study")
 
 
+def test_full_runs_and_proxies_of_one_folder_have_one_setting(plan_of: Planned, tmp_path: Path) -> None:
+    plan = plan_of()
+    train_full(plan, {"mine": mixtures_of(plan)["m001"]}, tmp_path / "study", seeds=[0], workers=1)
+    with pytest.raises(Refused, match=r"run 'mine-0\.05M-seed0' was trained with other numbers.*another folder"):
+        swarm(plan_of(rate=1e-2), tmp_path / "study")
+
+
 def test_a_plan_that_drops_runs_on_record_is_refused_and_one_that_adds_some_is_trained(
     plan_of: Planned, tmp_path: Path
 ) -> None:
