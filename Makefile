@@ -46,7 +46,7 @@ test-consumers: .venv-consumers/installed  ## let the trainers read what we expo
 	touch $@
 
 test-consumers-312: .venv-consumers-312/installed  ## the same for the trainers that want Python 3.12
-	JAX_PLATFORMS=cpu .venv-consumers-312/bin/python -m pytest -m python312 tests/export
+	JAX_PLATFORMS=cpu .venv-consumers-312/bin/python -m pytest -m python312 tests/export/test_consumers_312.py
 
 test-slow: $(VENV)/installed  ## the tests that take minutes
 	$(BIN)/pytest -m slow

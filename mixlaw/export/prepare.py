@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 from mixlaw.errors import Refused, one_of
 from mixlaw.export.base import Exporter, Request, Source, Stage, Unit
+from mixlaw.export.notes import NO_PATHS, about_epochs, about_shares, epochs
 from mixlaw.export.paths import Place, place_of
-from mixlaw.export.shares import shares, tokens_without_repeats
+from mixlaw.export.shares import shares
 from mixlaw.export.sizes import Size
 from mixlaw.mixture import Mixture
-
-ROUNDING = 5e-4
-"""How far above one the epochs of a proportion that was rounded may be."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +45,9 @@ def prepare(
     chosen = _unit(exporter, unit)
     _check_stages(exporter, stages)
     sizes = sizes or {}
-    passes = _epochs(stages, sizes, budget_tokens)
+    passes = epochs(stages, sizes, budget_tokens)
     used = {domain for mixture in stages.values() for domain, value in mixture.as_dict().items() if value > 0}
-    notes = [] if places is not None or not exporter.reads_paths else [_no_paths()]
+    notes = [] if places is not None or not exporter.reads_paths else [NO_PATHS]
     written = []
     for start_step, mixture in sorted(stages.items()):
         converted = _shares(exporter, mixture, chosen, sizes, budget_tokens)
@@ -58,8 +56,8 @@ def prepare(
             keep = [domain for domain in mixture.domains if domain in used]
         sources = tuple(_source(domain, converted[domain], places, exporter, passes) for domain in keep)
         written.append(Stage(start_step, sources))
-        notes += _about_shares(exporter, mixture, converted, keep)
-    notes += _about_epochs(exporter, stages, sizes, budget_tokens)
+        notes += about_shares(exporter, mixture, converted, keep)
+    notes += about_epochs(exporter, stages, sizes, budget_tokens)
     notes += [exporter.stage_note] if exporter.stage_note and len(stages) > 1 else []
     return Prepared(Request(tuple(written), chosen), tuple(dict.fromkeys(notes)))
 
@@ -116,59 +114,3 @@ def _source(
             "would be shared among them is not known; merge them into one"
         )
     return Source(domain, share, place.train, place.held_out, passes.get(domain))
-
-
-def _no_paths() -> str:
-    return "no paths were given, so the domains' names stand where paths belong; pass --paths, or replace them"
-
-
-def _about_shares(
-    exporter: Exporter, mixture: Mixture, converted: Mapping[str, float], keep: tuple[str, ...] | list[str]
-) -> list[str]:
-    notes = []
-    left_out = [domain for domain in mixture.domains if domain not in keep]
-    if left_out:
-        notes.append(f"left out, with a proportion of 0: {', '.join(left_out)}")
-    for domain in keep:
-        if 0 < converted[domain] < exporter.granularity:
-            notes.append(
-                f"'{domain}' has a share of {converted[domain]:.3g}, below 1/{1 / exporter.granularity:.0f}, "
-                f"the least that {exporter.name} honours as it is set by default: it may never be read"
-            )
-    return notes
-
-
-def _epochs(stages: Mapping[int, Mixture], sizes: Mapping[str, Size], budget_tokens: float | None) -> dict[str, float]:
-    """Passes over each domain, where they can be told: one stage, a budget, and tokens of every domain it reads."""
-    (mixture, *later) = stages.values()
-    used = {domain: value for domain, value in mixture.as_dict().items() if value > 0}
-    if later or budget_tokens is None or not used.keys() <= sizes.keys():
-        return {}
-    return {domain: value * budget_tokens / sizes[domain].tokens for domain, value in used.items()}
-
-
-def _about_epochs(
-    exporter: Exporter, stages: Mapping[int, Mixture], sizes: Mapping[str, Size], budget_tokens: float | None
-) -> list[str]:
-    if len(stages) > 1 or not sizes:
-        return []
-    (mixture,) = stages.values()
-    lacking = [domain for domain, value in mixture.as_dict().items() if value > 0 and domain not in sizes]
-    if lacking:
-        return [f"epochs are not known for lack of the tokens of {', '.join(lacking)}"]
-    if not exporter.repeats:
-        return _about_shortage(exporter, tokens_without_repeats(mixture, sizes), budget_tokens)
-    passes = _epochs(stages, sizes, budget_tokens)
-    return [
-        f"'{domain}' is read {count:.4g} times: {mixture.as_dict()[domain]:.4g} of {budget_tokens:.4g} tokens, "
-        f"of which {sizes[domain].tokens:.4g} are available"
-        for domain, count in passes.items()
-        if count > 1 + ROUNDING
-    ]
-
-
-def _about_shortage(exporter: Exporter, most: float, budget_tokens: float | None) -> list[str]:
-    if budget_tokens is not None and budget_tokens <= most:
-        return []
-    asked = f", not the {budget_tokens:.4g} asked for" if budget_tokens is not None else ""
-    return [f"{exporter.name} repeats nothing, so it reads {most:.4g} tokens in all{asked}: one domain is used up"]
