@@ -118,7 +118,7 @@ def diagnose(
     described = spread(at.proportions, law.domains)
     parameters = type(law).identifiable(len(law.domains))
     rank, unseen = directions(at.proportions, law.domains)
-    leverage = leverages(uncertainty, at.proportions)
+    leverage = uncertainty.leverage(at.proportions)
     said = [*notes, *described.warnings, *unseen]
     if held_out is None:
         said.append(
@@ -145,13 +145,6 @@ def diagnose(
         scales=tuple(scales),
         notes=tuple(said),
     )
-
-
-def leverages(uncertainty: Uncertainty, proportions: Array) -> Array:
-    """(n, V) variance of a prediction over that of a run: near 1, a run decides its own prediction."""
-    loadings = uncertainty.loadings(proportions)
-    leverage: Array = np.einsum("vnk,vnk->nv", loadings, loadings)
-    return leverage
 
 
 def directions(proportions: Array, domains: Sequence[str]) -> tuple[int, tuple[str, ...]]:

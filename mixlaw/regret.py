@@ -1,5 +1,6 @@
 """What a choice may lose: the best mixtures of laws that fit the runs as well."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,21 +49,27 @@ class Regret:
         return np.bincount(self.winners, minlength=len(self.pool)) / len(self.winners)
 
 
-def regret_of(at: LawAtScale, best: Array, weights: Array, limits: Limits, random: np.random.Generator) -> Regret:
+def regret_of(
+    laws: Sequence[LawAtScale], best: Array, weights: Array, limits: Limits, random: np.random.Generator
+) -> Regret:
     """Draw laws from what the runs leave open, and let each choose among mixtures all over and near the best.
 
     The laws are drawn through their losses at the pool, which the delta method says are jointly normal: no law is
-    refitted, and any law that can say how sure it is can be asked.
+    refitted, and any law that can say how sure it is can be asked. Rivals that the runs cannot tell from the law that
+    chose have an equal say: a straight line is sure of its corner until a curve is asked.
 
     Args:
-        at: the law at one scale.
-        best: (M,) its best mixture.
+        laws: the law that chose and its rivals, at one scale.
+        best: (M,) the mixture that was chosen.
         weights: (V,) importance of the targets.
         limits: what the best mixture must meet.
         random: of the draws.
     """
     pool = np.vstack([best[None], around(best, limits, random, (*NEAR, 1.0))])
-    losses = at.law.predict(pool) @ weights + _errors(at, pool, weights, random)
+    each = -(-LAWS_DRAWN // len(laws))
+    losses = np.vstack(
+        [at.law.predict(pool) @ weights + at.uncertainty.drawn(pool, weights, each, random) for at in laws]
+    )
     winners = np.argmin(losses, axis=1)
     return Regret(pool, winners, float(np.mean(losses[:, 0] - losses.min(axis=1))))
 
@@ -72,17 +79,3 @@ def around(best: Array, limits: Limits, random: np.random.Generator, steps: tupl
     drawn = [draws(EACH, len(best), value, random) for value in CONCENTRATIONS]
     inside = within(np.vstack([best[None], *drawn]), limits)
     return np.vstack([inside[0] + step * (inside[1:] - inside[0]) for step in steps])
-
-
-def _errors(at: LawAtScale, pool: Array, weights: Array, random: np.random.Generator) -> Array:
-    """(d, n): errors of the weighted loss at the pool's mixtures; targets err together as their runs do."""
-    known = at.uncertainty
-    loadings = known.loadings(pool)
-    values, vectors = np.linalg.eigh(known.correlation)
-    root = vectors * np.sqrt(np.maximum(values, 0.0))
-    units = random.standard_normal((LAWS_DRAWN, len(weights), loadings.shape[2]))
-    errors = np.zeros((LAWS_DRAWN, len(pool)))
-    for target in np.flatnonzero(weights):
-        tied = np.tensordot(units, root[target], axes=(1, 0))
-        errors += weights[target] * known.noise[target] * tied @ loadings[target].T
-    return errors

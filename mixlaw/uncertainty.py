@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import digamma, polygamma, stdtr, stdtrit
+from scipy.special import stdtr, stdtrit
 
 from mixlaw.laws.base import MixingLaw
 from mixlaw.mixture import Array
+from mixlaw.noise import correlation_of, moderated, shared_by_repeats
 from mixlaw.surfaces.base import FitAtScale
 
 CHUNK = 256
@@ -17,27 +17,25 @@ CHUNK = 256
 TRACE = 1e-10
 """Precision added to every parameter, as a share of what decides it already."""
 
-REAL_SPREAD, REAL_COUNT = 1.0, 3
-"""Variance of the logarithms of different targets' variances before they are seen, and the targets it counts for: on
-validation sets of code, prose and mathematics noise differs by e^±0.5 from its geometric mean."""
-
 
 @dataclass(frozen=True)
 class Uncertainty:
     """What a fitted law's predictions may be off by.
 
-    The error of a predicted loss is, to first order, a linear combination of k independent unit errors: those of the
-    measured losses and those of the priors (the delta method). With φ_v(r) the coefficients for target v at mixture r,
-    σ_v the noise of a run and C the correlation of noise across targets, the errors of two predictions have covariance
+    The error of a predicted loss is, to first order, a linear combination of unit errors: those of the measured losses,
+    which targets share by their correlation C, and those of the priors, which all targets share, since they share the
+    priors (the delta method). With φ_v(r) and ψ_v(r) the coefficients of both for target v at mixture r, and σ_v the
+    noise of a run, the errors of two predictions have covariance
 
-        cov(error_u(q), error_v(r)) = C_uv σ_u σ_v φ_u(q)·φ_v(r).
+        cov(error_u(q), error_v(r)) = σ_u σ_v (C_uv φ_u(q)·φ_v(r) + ψ_u(q)·ψ_v(r)).
 
     A newly measured run differs from the law by the noise of a run on top. `noise` is what runs differ from the law by,
     lack of fit included, so intervals hold for what is measured next, not for an ideal mean.
 
     Attributes:
         law: the law at one scale.
-        spread: (V, p, k) change of each parameter by a unit error, in units of the noise.
+        by_runs: (V, p, k) change of each parameter by a unit error of the measured losses, in units of the noise.
+        by_priors: (V, p, p) the same by a unit error of the priors.
         noise: (V,) standard deviation of a run about the law, nats per token.
         freedom: (V,) degrees of freedom `noise` is known with, for t quantiles.
         correlation: (V, V) of the targets' errors within a run.
@@ -46,30 +44,60 @@ class Uncertainty:
     """
 
     law: MixingLaw
-    spread: Array
+    by_runs: Array
+    by_priors: Array
     noise: Array
     freedom: Array
     correlation: Array
     scale_error: Array
 
     def loadings(self, proportions: Array) -> Array:
-        """φ, shape (V, n, k), for mixtures (n, M): what a unit error does to each prediction, in units of the noise."""
+        """φ and ψ side by side, shape (V, n, k + p), for mixtures (n, M): of one target, all its unit errors."""
         slope = parameter_slope(self.law, proportions)
-        loadings: Array = np.matmul(slope, self.spread)
-        return loadings
+        return np.concatenate([np.matmul(slope, self.by_runs), np.matmul(slope, self.by_priors)], axis=2)
 
-    def covariance(self, proportions: Array) -> Array:
-        """Covariance (n, V, V) of the targets' predicted losses at mixtures (n, M), nats² per token².
+    def covariance(self, proportions: Array, against: Array | None = None) -> Array:
+        """Covariance (n, V, V) of the errors of the targets' predicted losses at mixtures (n, M), nats² per token².
 
         Run noise and scale error are not in it: add `noise_covariance` for a newly measured run.
+
+        Args:
+            proportions: (n, M) mixtures.
+            against: (n, M) mixtures whose predictions are subtracted first, row by row: then what both err by cancels.
         """
-        parts = [self.loadings(part) for part in _chunks(proportions)]
-        return np.concatenate([np.einsum("unk,vnk->nuv", part, part) * self.noise_covariance for part in parts])
+        found = []
+        for start in range(0, max(len(proportions), 1), CHUNK):
+            slope = parameter_slope(self.law, proportions[start : start + CHUNK])
+            if against is not None:
+                slope = slope - parameter_slope(self.law, against[start : start + CHUNK])
+            runs, priors = np.matmul(slope, self.by_runs), np.matmul(slope, self.by_priors)
+            together = self.correlation * np.einsum("unk,vnk->nuv", runs, runs, optimize=True)
+            found.append(together + np.einsum("unk,vnk->nuv", priors, priors, optimize=True))
+        covariance: Array = np.concatenate(found) * np.outer(self.noise, self.noise)
+        return covariance
 
     @property
     def noise_covariance(self) -> Array:
         """(V, V) covariance of the targets' losses of one run about the law, nats² per token²."""
         return self.correlation * np.outer(self.noise, self.noise)
+
+    def leverage(self, proportions: Array) -> Array:
+        """(n, V) variance of each prediction over that of a run: near 1 where one run decides the prediction."""
+        leverage: Array = np.einsum("nvv->nv", self.covariance(proportions)) / self.noise**2
+        return leverage
+
+    def drawn(self, proportions: Array, weights: Array, count: int, random: np.random.Generator) -> Array:
+        """Errors (count, n) of the predicted weighted loss at mixtures (n, M), as laws that may be true have them."""
+        slope = parameter_slope(self.law, proportions)
+        values, vectors = np.linalg.eigh(self.correlation)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        units = random.standard_normal((count, len(weights), self.by_runs.shape[2]))
+        shared = random.standard_normal((count, self.by_priors.shape[2]))
+        errors = np.zeros((count, len(proportions)))
+        for v in np.flatnonzero(weights):
+            moved = np.tensordot(units, root[v], axes=(1, 0)) @ self.by_runs[v].T + shared @ self.by_priors[v].T
+            errors += weights[v] * self.noise[v] * moved @ slope[v].T
+        return errors
 
     def deviation(self, proportions: Array, weights: Array | None = None) -> tuple[Array, Array]:
         """Standard deviation of newly measured losses about the predictions, and its degrees of freedom.
@@ -110,12 +138,9 @@ class Uncertainty:
         """
         rows = np.atleast_2d(weights)
         gain = (self.law.predict(second) - self.law.predict(first)) @ rows.T
-        variances = []
-        for left, right in zip(_chunks(first), _chunks(second), strict=True):
-            apart = self.loadings(left) - self.loadings(right)
-            covariance = (np.einsum("unk,vnk->nuv", apart, apart) + 2) * self.noise_covariance
-            variances.append(np.einsum("ku,nuv,kv->nk", rows, covariance, rows))
-        deviation = np.sqrt(np.maximum(np.concatenate(variances), np.finfo(float).tiny))
+        covariance = self.covariance(first, second) + 2 * self.noise_covariance
+        variance = np.einsum("ku,nuv,kv->nk", rows, covariance, rows, optimize=True)
+        deviation = np.sqrt(np.maximum(variance, np.finfo(float).tiny))
         freedom = np.array([self._freedom_of(row)[0] for row in rows])
         probability: Array = stdtr(freedom, gain / deviation).T
         return probability if weights.ndim == 2 else probability[0]
@@ -164,10 +189,11 @@ def uncertainty_of(at: FitAtScale) -> Uncertainty:
     variance, freedom = moderated(squares / expected, np.array([target.freedom() for target in targets]))
     return Uncertainty(
         law=fit.law,
-        spread=np.stack([target.spread() for target in targets]),
+        by_runs=np.stack([target.by_runs() for target in targets]),
+        by_priors=np.stack([target.by_priors() for target in targets]),
         noise=np.sqrt(variance),
         freedom=freedom,
-        correlation=_correlation(residuals, measured),
+        correlation=correlation_of(residuals, measured),
         scale_error=at.scale_error,
     )
 
@@ -205,13 +231,16 @@ class _Target:
         """B (p, n), how measured losses move the parameters."""
         return self.inverse @ (self.slope * self.weights[:, None]).T
 
-    def spread(self) -> Array:
-        """How unit errors move the parameters: those of runs alone, those repeats share, those of the priors."""
-        # The symmetric root: a prior's k-th error then means the same for every target, so that they can share it.
-        values, base = np.linalg.eigh(self.precision)
-        root = self.inverse @ (base * np.sqrt(np.maximum(values, 0.0))) @ base.T
+    def by_runs(self) -> Array:
+        """How unit errors of the measured losses move the parameters: of each run alone, and as repeats share them."""
         alone, together = np.sqrt(1 - self.shared), np.sqrt(self.shared)
-        return np.hstack([alone * self.moves, together * self.moves @ self.members, root])
+        return np.hstack([alone * self.moves, together * self.moves @ self.members])
+
+    def by_priors(self) -> Array:
+        """How unit errors of the priors do; by the symmetric root, so that targets agree on what each error is."""
+        values, base = np.linalg.eigh(self.precision)
+        moves: Array = self.inverse @ (base * np.sqrt(np.maximum(values, 0.0))) @ base.T
+        return moves
 
     def expected_squares(self) -> float:
         """Expected weighted residual sum of squares for unit noise.
@@ -231,89 +260,3 @@ class _Target:
         sizes = self.members.sum(0)
         repeated = float((sizes / (1 + (sizes - 1) * self.shared)).sum()) if self.shared else known
         return max(self.expected_squares() * repeated / max(known, 1.0), 1.0)
-
-
-def shared_by_repeats(residuals: Array, measured: NDArray[np.bool_], groups: NDArray[np.int64]) -> float:
-    """Correlation in [0, 1] of the errors of runs on the same mixture; 0 when no mixture is repeated.
-
-    One minus the variance within mixtures over the variance about the law, averaged over targets: what repeats do not
-    share is seed noise, what they share is lack of fit.
-    """
-    ratios = []
-    for v in range(residuals.shape[1]):
-        values, index = residuals[measured[:, v], v], groups[measured[:, v]]
-        sizes = np.bincount(index)
-        spare = int((sizes[sizes > 0] - 1).sum())
-        total = float(values @ values) / max(len(values), 1)
-        if spare and total > 0:
-            centre = np.bincount(index, values) / np.maximum(sizes, 1)
-            ratios.append(float(((values - centre[index]) ** 2).sum()) / spare / total)
-    return float(np.clip(1 - np.mean(ratios), 0.0, 1.0)) if ratios else 0.0
-
-
-def moderated(variance: Array, freedom: Array) -> tuple[Array, Array]:
-    """Draw the targets' variances (V,) toward their geometric mean by as much as they cannot be told apart.
-
-    With f degrees of freedom the logarithm of a variance is known to trigamma(f / 2); what logarithms of variances of
-    different targets spread beyond that is taken as real (empirical Bayes for log variances, as Smyth 2004,
-    doi 10.2202/1544-6115.1027, does for variances). A few targets tell little of a spread, so it starts from a spread
-    of `REAL_SPREAD`, as if `REAL_COUNT` further targets had shown it.
-
-    Returns:
-        Variances and the degrees of freedom they are now known with, at most all targets' together; (V,) each.
-    """
-    if len(variance) < 2 or not (variance > 0).all():
-        return variance, freedom
-    doubt = polygamma(1, freedom / 2)
-    centred = np.log(variance) - _log_bias(freedom)
-    seen = float(((centred - centred.mean()) ** 2).sum() - (len(centred) - 1) * doubt.mean())
-    real = max(seen + REAL_COUNT * REAL_SPREAD, 0.0) / (len(centred) - 1 + REAL_COUNT)
-    kept = real / (real + doubt)
-    drawn = kept * centred + (1 - kept) * np.average(centred, weights=1 / (real + doubt))
-    together = np.array([_inverse_trigamma(float(value)) for value in np.maximum(kept * doubt, 1e-9)]) * 2
-    known_with = np.clip(together, freedom, freedom.sum())
-    return np.exp(drawn + _log_bias(known_with)), known_with
-
-
-def _log_bias(freedom: Array) -> Array:
-    """Mean of the logarithm of a unit variance estimated with so many degrees of freedom."""
-    bias: Array = digamma(freedom / 2) - np.log(freedom / 2)
-    return bias
-
-
-def _inverse_trigamma(value: float) -> float:
-    """The x with trigamma(x) = value, by Newton steps on the reciprocal, which is nearly linear in x."""
-    x = 0.5 + 1 / value
-    for _ in range(50):
-        found = float(polygamma(1, x))
-        x += found * (1 - found / value) / float(polygamma(2, x))
-    return x
-
-
-def _correlation(residuals: Array, measured: NDArray[np.bool_]) -> Array:
-    """Correlation (V, V) of targets' residuals, each shrunk to their mean by as much as they are uncertain.
-
-    A run that is off is off in most targets, so the mean, not 0, is where few runs leave them (Ledoit & Wolf 2004,
-    doi 10.3905/jpm.2004.110, with the amount of Schäfer & Strimmer 2005, doi 10.2202/1544-6115.1175).
-    """
-    count = residuals.shape[1]
-    if count == 1:
-        return np.ones((1, 1))
-    scale = np.sqrt(np.maximum((residuals**2).sum(0) / np.maximum(measured.sum(0), 1), np.finfo(float).tiny))
-    both = np.maximum(measured.T.astype(float) @ measured, 1.0)
-    apart = ~np.eye(count, dtype=bool)
-    sample = np.clip((residuals / scale).T @ (residuals / scale) / both, -1, 1)
-    mean = float(sample[apart].mean())
-    doubt = float(((1 - sample**2) ** 2 / np.maximum(both - 1, 1.0))[apart].sum())
-    spread = float(((sample - mean) ** 2)[apart].sum())
-    shrunk = np.where(apart, mean + max(0.0, 1 - doubt / max(spread, np.finfo(float).tiny)) * (sample - mean), 1.0)
-    # Blanks make pairs rest on different runs; the nearest matrix without negative eigenvalues is a correlation again.
-    values, vectors = np.linalg.eigh(shrunk)
-    nearest = vectors * np.maximum(values, 0.0) @ vectors.T
-    size = np.sqrt(np.diag(nearest))
-    correlation: Array = nearest / np.outer(size, size)
-    return correlation
-
-
-def _chunks(proportions: Array) -> list[Array]:
-    return [proportions[start : start + CHUNK] for start in range(0, max(len(proportions), 1), CHUNK)]

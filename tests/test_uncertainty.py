@@ -11,8 +11,9 @@ from scipy import stats
 from mixlaw.laws import LAWS
 from mixlaw.laws.base import MixingFit, MixingLaw
 from mixlaw.mixture import Array, groups_of
+from mixlaw.noise import moderated, shared_by_repeats
 from mixlaw.surfaces.base import FitAtScale
-from mixlaw.uncertainty import Uncertainty, moderated, shared_by_repeats, uncertainty_of
+from mixlaw.uncertainty import Uncertainty, uncertainty_of
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,9 @@ def certain(noise: Array, correlation: Array, scale_error: Array) -> Uncertainty
     """A law that is known exactly, so that only run noise and scale error are left."""
     count = len(noise)
     law = Straight(DOMAINS, tuple("abcdef"[:count]), np.arange(4.0 * count).reshape(count, 4))
-    return Uncertainty(law, np.zeros((count, 4, 1)), noise, np.full(count, 1e9), correlation, scale_error)
+    return Uncertainty(
+        law, np.zeros((count, 4, 1)), np.zeros((count, 4, 4)), noise, np.full(count, 1e9), correlation, scale_error
+    )
 
 
 def test_errors_that_targets_share_do_not_average_out_in_a_total() -> None:
@@ -190,6 +193,26 @@ def test_errors_that_targets_share_do_not_average_out_in_a_total() -> None:
     apart = certain(noise, np.eye(2), np.zeros(2)).deviation(mixture, weights)[0][0, 0]
     assert together == pytest.approx(0.2)
     assert apart == pytest.approx(np.hypot(0.05, 0.15))
+
+
+def test_targets_share_what_their_priors_err_by() -> None:
+    proportions, losses = noisy(20, 0.1, seed=15, targets=2)
+    losses[:, 1] = losses[:, 0] + 0.1 * np.random.default_rng(16).standard_normal(20)
+    new = np.random.default_rng(17).dirichlet(np.ones(4), 5)
+    decided = uncertainty_of(at_scale(proportions, losses, ridge=1e4))
+    covariance = decided.covariance(new)
+    np.testing.assert_allclose(covariance[:, 0, 1] ** 2, covariance[:, 0, 0] * covariance[:, 1, 1], rtol=1e-2)
+
+
+def test_drawn_errors_have_the_covariance_that_is_stated() -> None:
+    proportions, losses = noisy(20, 0.2, seed=18, targets=3)
+    found = uncertainty_of(at_scale(proportions, losses, ridge=2.0))
+    weights, new = np.array([0.5, 0.2, 0.3]), proportions[:4]
+    drawn = found.drawn(new, weights, 20_000, np.random.default_rng(0))
+    expected = np.einsum("u,nuv,v->n", weights, found.covariance(new), weights)
+    np.testing.assert_allclose(drawn.var(axis=0), expected, rtol=0.05)
+    apart = np.einsum("u,nuv,v->n", weights, found.covariance(new[:1], new[1:2]), weights)
+    np.testing.assert_allclose((drawn[:, 0] - drawn[:, 1]).var(), apart[0], rtol=0.05)
 
 
 def test_scale_error_widens_an_interval_and_cancels_in_a_comparison() -> None:
