@@ -14,7 +14,7 @@ from mixlaw.mixture import Array
 Index = NDArray[np.int64]
 
 CANDIDATES = ("linear", "exponential", "root-exponential", "reciprocal")
-"""What `--law auto` chooses among: the laws that are convex in the mixture, so that an optimum can be certified."""
+"""What `--law auto` chooses among: laws of a formula, convex in the mixture or nearly, that fit in seconds."""
 
 MANY = 100
 """From so many mixtures on 5 folds do: each leaves 80 to fit, and costs a fit of every candidate."""
@@ -29,6 +29,7 @@ class Candidate:
     Attributes:
         kind: the law.
         parameters: how many it has per target that runs can tell apart.
+        convex: whether the law fitted to all runs is convex for every target, so that its optimum can be certified.
         score: mean over targets of the squared error over the variance of the losses: 1 - R². None if it was refused.
         behind: how much larger the score is than the best one's, and `doubt` the standard error of that, from the
             differences of both laws' errors mixture by mixture.
@@ -38,6 +39,7 @@ class Candidate:
 
     kind: str
     parameters: int
+    convex: bool
     score: float | None
     behind: float | None
     doubt: float | None
@@ -84,44 +86,61 @@ def held_out(
 def choose(
     names: tuple[tuple[str, ...], tuple[str, ...]], runs: tuple[Array, Array], groups: Index, kinds: Sequence[str]
 ) -> tuple[str, tuple[Candidate, ...]]:
-    """Choose the simplest law that cross-validation cannot tell from the best.
+    """Choose the simplest convex law that cross-validation cannot tell from the best.
 
-    The law of least score is the best. A simpler one, with fewer parameters, is taken instead when it is behind by at
-    most one standard error of the difference (Breiman et al. 1984), which is taken over mixtures since runs of one
-    mixture are not independent evidence. A law that is not convex is taken only if no convex one is that close.
+    The law of least score is the best. Of those behind it by at most one standard error of the difference (Breiman et
+    al. 1984), a convex one is taken before others, then the one of fewest parameters. The standard error is taken over
+    mixtures, since runs of one mixture are not independent evidence.
+
+    Args:
+        names: domains and targets.
+        runs: proportions (n, M) and losses (n, V).
+        groups: (n,) the same for repeats of one mixture.
+        kinds: laws to compare.
 
     Returns:
         The kind chosen, and every candidate from best to worst.
 
     Raises:
-        Refused: if no candidate can be fitted; with what the last one said.
+        Refused: if no candidate can be fitted; with what the first one said.
     """
     folds = folds_of(groups)
-    variance = np.nanvar(runs[1], axis=0)
     errors: dict[str, Array] = {}
-    refused: dict[str, str] = {}
+    refused: list[Candidate] = []
     for kind in kinds:
         try:
             errors[kind] = runs[1] - held_out(LAWS[kind], names, runs, folds)
         except Refused as error:
-            refused[kind] = str(error)
+            parameters = LAWS[kind].identifiable(len(names[0]))
+            refused.append(Candidate(kind, parameters, False, None, None, None, (), str(error)))
     if not errors:
-        raise Refused(next(iter(refused.values())))
-    scores = {kind: _by_mixture(error**2 / variance, groups) for kind, error in errors.items()}
-    best = min(scores, key=lambda kind: float(scores[kind].mean()))
-    domain_count = len(names[0])
-    found = []
-    for kind, score in scores.items():
-        apart = score - scores[best]
-        doubt = float(np.std(apart, ddof=1) / np.sqrt(len(apart))) if len(apart) > 1 else 0.0
-        rmse = tuple(float(value) for value in np.sqrt(np.nanmean(errors[kind] ** 2, axis=0)))
-        parameters = LAWS[kind].identifiable(domain_count)
-        found.append(Candidate(kind, parameters, float(score.mean()), float(apart.mean()), doubt, rmse))
-    found.sort(key=lambda candidate: (candidate.score, candidate.parameters))
-    for kind, why in refused.items():
-        found.append(Candidate(kind, LAWS[kind].identifiable(domain_count), None, None, None, (), why))
+        raise Refused(refused[0].refused)
+    scores = {kind: _by_mixture(error**2 / np.nanvar(runs[1], axis=0), groups) for kind, error in errors.items()}
+    best = min(scores.values(), key=lambda score: float(score.mean()))
+    found = [_candidate(kind, names, runs, errors[kind], scores[kind], best) for kind in scores]
     close = [c for c in found if c.behind is not None and c.doubt is not None and c.behind <= c.doubt]
-    return min(close, key=lambda candidate: (candidate.parameters, candidate.score)).kind, tuple(found)
+    chosen = min(close, key=lambda candidate: (not candidate.convex, candidate.parameters, candidate.score))
+    return chosen.kind, (*sorted(found, key=lambda c: (c.score, c.parameters)), *refused)
+
+
+def _candidate(
+    kind: str,
+    names: tuple[tuple[str, ...], tuple[str, ...]],
+    runs: tuple[Array, Array],
+    errors: Array,
+    score: Array,
+    best: Array,
+) -> Candidate:
+    behind = score - best
+    return Candidate(
+        kind=kind,
+        parameters=LAWS[kind].identifiable(len(names[0])),
+        convex=bool(LAWS[kind].fit(*names, *runs).law.convex.all()),
+        score=float(score.mean()),
+        behind=float(behind.mean()),
+        doubt=float(np.std(behind, ddof=1) / np.sqrt(len(behind))) if len(behind) > 1 else 0.0,
+        rmse=tuple(float(value) for value in np.sqrt(np.nanmean(errors**2, axis=0))),
+    )
 
 
 def _by_mixture(squares: Array, groups: Index) -> Array:

@@ -69,15 +69,16 @@ def _describe(console: Console, law: Law) -> None:
 
 def _candidates(law: Law) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left")
-    for heading in ("candidate", "parameters", "held-out error / spread", "behind the best", ""):
+    for heading in ("candidate", "parameters", "convex", "held-out error / spread", "behind the best", ""):
         table.add_column(heading, justify="left" if heading in ("candidate", "") else "right")
     for candidate in law.diagnostics.candidates:
         if candidate.score is None or candidate.behind is None:
-            table.add_row(candidate.kind, str(candidate.parameters), "", "", f"refused: {candidate.refused}")
+            table.add_row(candidate.kind, str(candidate.parameters), "", "", "", f"refused: {candidate.refused}")
             continue
         behind = f"{candidate.behind:.4f} ± {candidate.doubt:.4f}" if candidate.behind else "best"
         chosen = "chosen" if candidate.kind == law.kind else ""
-        table.add_row(candidate.kind, str(candidate.parameters), f"{candidate.score:.4f}", behind, chosen)
+        convex = "yes" if candidate.convex else "no"
+        table.add_row(candidate.kind, str(candidate.parameters), convex, f"{candidate.score:.4f}", behind, chosen)
     return table
 
 

@@ -168,7 +168,8 @@ def _convex_optimum(asked: Question) -> Optimum | None:
     kinds = [kind for kind in CANDIDATES if kind in LAWS and kind != at.law.kind]
     groups = np.unique(np.round(at.proportions, 6), axis=0, return_inverse=True)[1].reshape(-1)
     try:
-        kind, _ = choose((at.law.domains, at.law.targets), (at.proportions, at.losses), groups, kinds)
+        _, candidates = choose((at.law.domains, at.law.targets), (at.proportions, at.losses), groups, kinds)
+        kind = next((candidate.kind for candidate in candidates if candidate.convex), kinds[0])
         fit = LAWS[kind].fit(at.law.domains, at.law.targets, at.proportions, at.losses)
     except Refused:
         return None
