@@ -13,9 +13,10 @@ PACKAGE = ROOT / "mixlaw"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 OPTIONAL = {
     *("torch", "transformers", "tokenizers", "safetensors", "zstandard", "pyarrow", "lightgbm", "datasets"),
-    *("wandb", "mlflow", "tensorboard", "google", "submitit", "ray", "numpy", "grain"),
+    *("wandb", "mlflow", "tensorboard", "google", "submitit", "ray", "numpy", "grain", "sklearn"),
 }
-"""Packages of the extras: the only ones a function may import (numpy.typing-like needs of them included)."""
+"""Packages of the extras: the only ones a function may import (numpy.typing-like needs of them included). scikit-learn
+is no extra, but one law for comparison uses it and it takes as long to import as all the rest."""
 
 
 def floors() -> dict[str, int]:

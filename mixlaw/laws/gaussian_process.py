@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
 from mixlaw.laws.base import MixingFit, MixingLaw
 from mixlaw.laws.measured import Measured, distinct_runs
@@ -101,6 +98,11 @@ class _Process:
 
 
 def _process(runs: Measured, target: int) -> _Process:
+    """One target's process. scikit-learn is imported here because it would double the time to import mixlaw."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+
     measured = np.isfinite(runs.losses[:, target])
     rows, losses = runs.proportions[measured], runs.losses[measured, target]
     mean = float(losses.mean())
