@@ -65,8 +65,9 @@ class Feed:
         for _ in range(start, stop):
             for member, order in enumerate(orders):
                 domains, sequences = order.take(self.size)
-                for place, (domain, sequence) in enumerate(zip(domains, sequences, strict=True)):
-                    batch[member, place] = self.sources[domain][sequence]
+                for domain in np.unique(domains):
+                    places = domains == domain
+                    batch[member, places] = self.sources[domain][sequences[places]]
             yield torch.from_numpy(batch.copy())
 
 
