@@ -69,7 +69,7 @@ class CarriedSurface(Surface):
             losses[carried],
             np.arange(len(proportions)),
             np.hypot(error, self.spread_at(params, tokens)),
-            (*self.reach.warnings(params, tokens), *said),
+            (*self.reach.warnings(params, tokens), *said, *_left_out(int((~carried).sum()), len(carried))),
         )
 
     def parameters(self) -> dict[str, Any]:
@@ -90,6 +90,13 @@ class CarriedSurface(Surface):
             Reach.from_parameters(parameters["reach"]),
             tuple(Backtest.from_parameters(test) for test in parameters["backtests"]),
         )
+
+
+def _left_out(missing: int, count: int) -> tuple[str, ...]:
+    """What is to be said of mixtures that were not carried."""
+    if not missing:
+        return ()
+    return (f"{missing} of {count} mixtures were run at too few sizes or checkpoints to be carried here; left out",)
 
 
 def lists(array: Array) -> Any:

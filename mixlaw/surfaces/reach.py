@@ -7,12 +7,16 @@ from typing import Any, Self
 import numpy as np
 
 from mixlaw.errors import Refused
+from mixlaw.mixture import Array
 from mixlaw.runs import RunTable
 from mixlaw.surfaces.curves import SAME_SCALE, distinct, same_scale
 from mixlaw.wording import in_words
 
 FAR_PARAMS, FAR_TOKENS = 3.0, 4.0
 """Ratios to the largest size and token count measured beyond which scale laws have been seen to fail."""
+
+SHOWS_AN_EXPONENT = 3
+"""Sizes, or token counts, from which on a curve shows its own exponent."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class Reach:
         token_counts: the number of different token counts.
         least_tokens, most_tokens: over all runs.
         most_tokens_at_largest: over the runs of the largest size.
+        apart: whether runs of one size differ in tokens, or runs of as many tokens in size: if every size has tokens of
+            its own, what either does cannot be told.
     """
 
     sizes: tuple[float, ...]
@@ -31,6 +37,7 @@ class Reach:
     least_tokens: float
     most_tokens: float
     most_tokens_at_largest: float
+    apart: bool
 
     @classmethod
     def of(cls, table: RunTable) -> Self:
@@ -43,6 +50,7 @@ class Reach:
             float(tokens.min()),
             float(tokens.max()),
             float(tokens[largest].max()),
+            _apart(table.params, tokens),
         )
 
     @classmethod
@@ -78,6 +86,19 @@ class Reach:
         """What is far from the runs, in words."""
         found = []
         params_ratio, tokens_ratio = self.ratios(params, tokens)
+        if not self.apart:
+            found.append(
+                "sizes and tokens grow together in all runs, so what each does cannot be told apart: only scales on "
+                "the same line are more than a guess"
+            )
+        for ratio, count, noun in (
+            (params_ratio, len(self.sizes), "size"),
+            (tokens_ratio, self.token_counts, "token count"),
+        ):
+            if ratio > 1 + SAME_SCALE and count < SHOWS_AN_EXPONENT:
+                found.append(
+                    f"{count} {noun}s do not show how fast losses fall; the exponent is that of published laws"
+                )
         if params_ratio > FAR_PARAMS:
             found.append(
                 f"{in_words(params)} params are {params_ratio:.3g} times the largest size measured "
@@ -93,3 +114,13 @@ class Reach:
         if tokens < self.least_tokens * (1 - SAME_SCALE):
             found.append(f"{in_words(tokens)} tokens are fewer than any measured ({in_words(self.least_tokens)})")
         return tuple(found)
+
+
+def _apart(params: Array, tokens: Array) -> bool:
+    """Whether log params and log tokens vary without each other: the rank of 1, log N, log D says."""
+    logs = np.column_stack([np.ones_like(params), np.log(params / params[0]), np.log(tokens / tokens[0])])
+    spread = logs[:, 1:].std(axis=0)
+    if (spread < SAME_SCALE).any():
+        return True
+    rank = np.linalg.matrix_rank(logs / np.array([1.0, *spread]), tol=1e-2 * np.sqrt(len(params)))
+    return bool(rank == logs.shape[1])

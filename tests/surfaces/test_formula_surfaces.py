@@ -39,7 +39,7 @@ def plausible(formula: type[ParametricSurface], seed: int = 1) -> np.ndarray:
 def surface_of(formula: type[ParametricSurface], theta: np.ndarray) -> ParametricSurface:
     blank, none = np.zeros((0, 1)), np.zeros((0, DOMAINS))
     covariance = np.zeros((1, len(theta), len(theta)))
-    reach = Reach(SIZES, len(TOKENS), TOKENS[0], TOKENS[-1], TOKENS[-1])
+    reach = Reach(SIZES, len(TOKENS), TOKENS[0], TOKENS[-1], TOKENS[-1], True)
     return formula(("a", "b", "c"), ("x",), theta[None], covariance, UNIT, none, blank, (), reach, ())
 
 
