@@ -1,17 +1,20 @@
 """The next batch of runs, once some have been measured, and whether any more are worth their cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixlaw.design.within import rounded_within
 from mixlaw.errors import Refused
+from mixlaw.fit import fit
 from mixlaw.law import Law, LawAtScale
 from mixlaw.limits import Limits
 from mixlaw.mixture import Array, Mixture
 from mixlaw.optimize.find import optimize
 from mixlaw.regret import NEAR, Regret, around, regret_of
+from mixlaw.runs import RunTable
 from mixlaw.weights import weights_of
 from mixlaw.wording import counted
 
@@ -20,7 +23,7 @@ ENOUGH = 0.005
 
 DECIMALS = 4
 APART = 0.02
-"""Mixtures of a batch differ by more than this in square-root proportions."""
+"""Share of the tokens that any two mixtures of a batch differ by, at least."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ def next_batch(
     law: Law,
     count: int = 8,
     *,
+    rivals: Sequence[Law] = (),
     weights: Mapping[str, float] | None = None,
     limits: Limits | None = None,
     reach: Limits | None = None,
@@ -72,6 +76,7 @@ def next_batch(
     Args:
         law: fitted to the runs so far.
         count: mixtures to choose.
+        rivals: laws of other kinds that the same runs cannot tell from it; `rivals_of` finds them.
         weights: importance of targets; equal by default.
         limits: what the full run may train on; by default any mixture.
         reach: what a proxy may train on; by default the same.
@@ -88,13 +93,14 @@ def next_batch(
     limits = Limits.simplex(law.domains) if limits is None else limits.ordered(law.domains)
     reach = limits if reach is None else reach.ordered(law.domains)
     at, importance, random = law.at(), weights_of(weights, law.targets), np.random.default_rng(seed)
+    laws = [at, *(rival.at() for rival in rivals)]
     optimum = optimize(law, weights=weights, limits=limits, slack=0.0).mixture
     best = optimum.aligned(law.domains)
-    regret = regret_of(at, best, importance, limits, random)
+    regret = regret_of(laws, best, importance, limits, random)
 
     towards = _first_apart(regret.pool, regret.winners, (count + 1) // 2, [])
     nearby = around(best, reach, random, NEAR)
-    unsure = _least_sure(at, importance, regret, towards, nearby, count - len(towards))
+    unsure = _least_sure(laws, importance, regret, towards, nearby, count - len(towards))
     if len(towards) + len(unsure) < count:
         raise Refused(
             f"a batch of {count} was asked for, but only {counted(len(towards) + len(unsure), 'mixture')} within the "
@@ -116,31 +122,47 @@ def next_batch(
     )
 
 
+def rivals_of(law: Law, table: RunTable) -> list[Law]:
+    """The laws of other kinds that cross-validation could not tell from the best, fitted to the same runs."""
+    equal = (
+        candidate.kind
+        for candidate in law.diagnostics.candidates
+        if candidate.behind is not None and candidate.doubt is not None and candidate.behind <= candidate.doubt
+    )
+    return [fit(table, kind, law.scale, law.targets) for kind in equal if kind != law.kind]
+
+
 def _least_sure(
-    at: LawAtScale, weights: Array, regret: Regret, towards: list[int], nearby: Array, count: int
+    laws: Sequence[LawAtScale], weights: Array, regret: Regret, towards: list[int], nearby: Array, count: int
 ) -> list[int]:
-    """Greedily lower the variance of the weighted loss, averaged over where the best mixture may be.
+    """Greedily lower the variance of the weighted loss, averaged over laws and over where the best mixture may be.
 
     Running mixture c lowers the variance of target v at q by σ_v² (φ_v(q)·φ_v(c))² / (1 + |φ_v(c)|²), and leaves
     loadings φ_v(q) (I + φ_v(c) φ_v(c)ᵀ)^-½. The targets' errors are taken as independent here.
     """
     likely, chance = np.flatnonzero(regret.chance), regret.chance[regret.chance > 0]
     matter = np.flatnonzero(weights)
-    scale = (weights[matter] * at.uncertainty.noise[matter]) ** 2
     pool = np.vstack([regret.pool[likely], regret.pool[towards], nearby])
-    loadings = at.uncertainty.loadings(pool)[matter]
+    scales = [(weights[matter] * at.uncertainty.noise[matter]) ** 2 for at in laws]
+    loadings = [at.uncertainty.loadings(pool)[matter] for at in laws]
     first = len(likely) + len(towards)
     taken = list(range(len(likely), first))
     for place in taken:
-        loadings = _after_running(loadings, place)
+        loadings = [_after_running(one, place) for one in loadings]
     for _ in range(count):
-        shared = loadings[:, : len(likely)] @ loadings.transpose(0, 2, 1)
-        gain = scale @ ((chance @ shared**2) / (1 + (loadings**2).sum(axis=2)))
-        order = first + np.argsort(-gain[first:], kind="stable")
+        gains = [_gain(one, scale, chance) for one, scale in zip(loadings, scales, strict=True)]
+        order = first + np.argsort(-np.sum(gains, axis=0)[first:], kind="stable")
         for place in _first_apart(pool, order, 1, taken):
             taken.append(place)
-            loadings = _after_running(loadings, place)
+            loadings = [_after_running(one, place) for one in loadings]
     return [place - first for place in taken if place >= first]
+
+
+def _gain(loadings: Array, scale: Array, chance: Array) -> Array:
+    """(n,) how much running each mixture lowers the variance at the first ones, weighted by their chance."""
+    shared = loadings[:, : len(chance)] @ loadings.transpose(0, 2, 1)
+    gain: Array = scale @ ((chance @ shared**2) / (1 + (loadings**2).sum(axis=2)))
+    return gain
 
 
 def _after_running(loadings: Array, place: int) -> Array:
@@ -152,15 +174,13 @@ def _after_running(loadings: Array, place: int) -> Array:
     return left
 
 
-def _first_apart(
-    pool: Array, order: "np.ndarray[tuple[int], np.dtype[np.int64]]", count: int, taken: list[int]
-) -> list[int]:
+def _first_apart(pool: Array, order: NDArray[np.int64], count: int, taken: list[int]) -> list[int]:
     """The first `count` places that differ from those taken and from each other; fewer if there are not so many."""
-    roots, chosen = np.sqrt(np.maximum(pool, 0.0)), [*taken]
+    chosen = [*taken]
     for place in map(int, order):
         if len(chosen) == len(taken) + count:
             break
-        if all(float(np.sum((roots[place] - roots[other]) ** 2)) > APART**2 for other in chosen):
+        if not chosen or np.abs(pool[chosen] - pool[place]).sum(axis=1).min() / 2 >= APART:
             chosen.append(place)
     return chosen[len(taken) :]
 

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mixlaw.batch import ENOUGH, Batch, next_batch
+from mixlaw.batch import ENOUGH, Batch, next_batch, rivals_of
 from mixlaw.cli.limit_flags import limits_from, read_available
 from mixlaw.cli.pairs import pairs
 from mixlaw.cli.spread_table import runs_advised, spread_table
@@ -201,9 +201,11 @@ def _first(console: Console, request: Request, frozen: Path | None) -> dict[str,
 
 
 def _next(request: Request, table: RunTable, enough: float) -> Batch:
+    law = fit(table)
     return next_batch(
-        fit(table),
+        law,
         request.count,
+        rivals=rivals_of(law, table),
         weights=request.weights,
         limits=request.limits if request.target is None else request.target,
         reach=request.limits,

@@ -111,7 +111,7 @@ def _expected_regret(asked: Question, program: Program, proportions: Array) -> f
     plain = asked.objective == "mean" and not program.kl and not len(program.ceilings.bounds)
     if not plain or len(proportions) > EXTENTS:
         return None
-    return regret_of(asked.at, proportions, asked.weights, asked.limits, np.random.default_rng(SEED)).expected
+    return regret_of([asked.at], proportions, asked.weights, asked.limits, np.random.default_rng(SEED)).expected
 
 
 def _curse(regret: float | None) -> list[str]:
