@@ -20,10 +20,9 @@ def law(planted: Planted, runs: int = 16, noise: float = 0.02, seed: int = 0) ->
     return fit(check_runs(planted(runs, noise, seed)), "exponential")
 
 
-def true_loss(domains: tuple[str, ...], mixture: np.ndarray) -> float:
-    """The planted law without what no mixture changes, over targets equally."""
-    slopes = pd.DataFrame([[-1.0, 0.2, -0.4], [0.3, -2.0, 0.1]], columns=["web", "code", "books"])[list(domains)]
-    return float(np.exp(slopes.to_numpy() @ mixture).mean())
+def true_loss(mixtures: np.ndarray) -> np.ndarray:
+    """The planted law of (web, code, books) without what no mixture changes, over targets equally."""
+    return np.exp(mixtures @ np.array([[-1.0, 0.2, -0.4], [0.3, -2.0, 0.1]]).T).mean(axis=1)
 
 
 def test_half_may_be_the_best_and_the_rest_are_where_the_law_is_least_sure_near_it(planted: Planted) -> None:
@@ -70,16 +69,13 @@ def test_the_expected_regret_falls_with_runs_and_says_when_to_stop(planted: Plan
 
 
 def test_three_times_the_expected_regret_bounds_the_true_one(planted: Planted) -> None:
-    vertices = [
-        true_loss(("web", "code", "books"), row) for row in np.random.default_rng(0).dirichlet([1, 1, 1], 20000)
-    ]
-    least, below = min(vertices), 0
-    for seed in range(4):
+    least, below = true_loss(np.random.default_rng(0).dirichlet([1, 1, 1], 50_000)).min(), 0
+    for seed in range(6):
         fitted = law(planted, 12, 0.03, seed)
         found = next_batch(fitted)
-        regret = true_loss(fitted.domains, np.array(found.optimum.proportions)) - least
+        regret = true_loss(found.optimum.aligned(["web", "code", "books"])[None])[0] - least
         below += regret <= found.regret.inflated
-    assert below >= 3
+    assert below >= 5
 
 
 def test_a_law_that_knows_only_one_target_matters_asks_for_that_targets_mixtures(planted: Planted) -> None:
