@@ -66,6 +66,8 @@ def run(
     Example: mixlaw export optimum.json --to megatron --paths paths.toml -o blend.txt
     """
     exporter = exporter_called(to)
+    if tokens is not None and not tokens > 0:
+        raise Refused(f"--tokens is {tokens:g}; it must be positive")
     files = {0: mixture, **_stages(stage or [])}
     stages = {step: read_mixture(file) for step, file in files.items()}
     origins = {step: origin(file) for step, file in files.items()}

@@ -1,5 +1,6 @@
 """Logs of other tools as a run table: one source a file."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,10 +52,15 @@ def read_log(sources: tuple[str, ...], kind: str | None = None, reading: Reading
         remote = kind == wandb_server.IMPORTER.name or wandb_server.IMPORTER.recognises(Path(source))
         if not remote and not Path(source).exists():
             raise Refused(f"{source} does not exist; check the path")
+        if not remote and not os.access(source, os.R_OK):
+            raise Refused(f"{source} cannot be read; check its permissions")
     importer = importer_of(sources, kind)
     log = importer.read(sources, reading or Reading())
     if not log.runs:
         raise Refused(f"{log.source}: no run was found; is it {importer.description}?")
+    if not any(run.points for run in log.runs):
+        said = "; ".join(log.notes) or f"is it {importer.description}?"
+        raise Refused(f"{log.source}: {len(log.runs)} runs were found, but nothing was logged in them; {said}")
     return log
 
 

@@ -1,5 +1,6 @@
 """What the user says about a log, and what that makes of its names and runs."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,16 @@ class Choices:
     only: tuple[str, ...] = ()
     unfinished: bool = False
     renormalise: bool = False
+
+    def __post_init__(self) -> None:
+        scales = self.bytes_per_token
+        numbers = {"params": self.params, "tokens": self.tokens, "tokens per step": self.tokens_per_step} | {
+            f"bytes per token{f' of {name}' if name else ''}": scale
+            for name, scale in (scales.items() if isinstance(scales, Mapping) else [("", scales)])
+        }
+        for name, value in numbers.items():
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise Refused(f"{name}: {value:g} was given; it must be a positive number")
 
 
 @dataclass(frozen=True)

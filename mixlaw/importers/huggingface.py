@@ -22,7 +22,7 @@ def read(sources: tuple[str, ...], reading: Reading) -> Log:
     steps: dict[Path, int] = {}
     for file in sorted({file for source in sources for file in _files(Path(source))}):
         folder = file.parent.parent if file.parent.name.startswith("checkpoint-") else file.parent
-        reached = int(_content(file)["global_step"])
+        reached = _content(file)["global_step"]
         if reached >= steps.get(folder, -1):
             states[folder], steps[folder] = file, reached
     roots = [Path(source) for source in sources]
@@ -50,9 +50,12 @@ def _name(folder: Path, roots: list[Path]) -> str:
 
 def _content(file: Path) -> dict[str, Any]:
     content = read_logged_json(file)
-    if not (isinstance(content, dict) and isinstance(content.get("log_history"), list) and "global_step" in content):
+    history = content.get("log_history") if isinstance(content, dict) else None
+    if not (isinstance(history, list) and isinstance(content.get("global_step"), int)):
         raise Refused(f"{file} is no state of a Hugging Face Trainer: it has no log_history and global_step")
-    return content
+    if not all(isinstance(entry, dict) and isinstance(entry.get(STEP, 0), int) for entry in history):
+        raise Refused(f"{file}: an entry of log_history is no object with a step; was the file changed by hand?")
+    return dict(content)
 
 
 def _point(entry: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def _files(path: Path) -> list[Path]:
 def _point(file: Path) -> dict[str, Any]:
     content = read_logged_json(file)
     results = content.get("results") if isinstance(content, dict) else None
-    if not isinstance(results, dict):
+    if not (isinstance(results, dict) and all(isinstance(metrics, dict) for metrics in results.values())):
         raise Refused(f"{file} is no result of lm-evaluation-harness: it has no 'results'")
     point = {}
     for task, metrics in results.items():

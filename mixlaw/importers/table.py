@@ -42,7 +42,9 @@ def read_frame(path: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
         )
     except ImportError:
         raise Refused(f"{path}: parquet needs pyarrow; install mixlaw[parquet], or use csv") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError, OSError) as error:
+    except UnicodeDecodeError as error:
+        raise Refused(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, OSError) as error:
         raise Refused(f"{path} cannot be read as a table: {error}") from None
 
 

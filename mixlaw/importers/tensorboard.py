@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Point, Reading, flatten, merge_steps
-from mixlaw.importers.wire import Damaged, Message, every, last, number, parse, signed, text
+from mixlaw.importers.wire import Damaged, Message, every, last, number, parse, read_bytes, signed, text
 
 FLOAT, DOUBLE = 1, 2
 HPARAMS = "_hparams_/session_start_info"
@@ -60,7 +60,7 @@ def read_file(path: Path) -> tuple[list[Point], dict[str, Any], list[str]]:
     settings: dict[str, Any] = {}
     notes: list[str] = []
     try:
-        for record in records(path.read_bytes()):
+        for record in records(read_bytes(path)):
             event = parse(record)
             step = last(event, 2)
             for summary in every(event, 5):

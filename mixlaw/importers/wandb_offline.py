@@ -14,7 +14,7 @@ from typing import Any
 
 from mixlaw.errors import Refused
 from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Reading, flatten, merge_steps, unique_names
-from mixlaw.importers.wire import Damaged, Message, every, last, number, parse, signed, text, zigzag
+from mixlaw.importers.wire import Damaged, Message, every, last, number, parse, read_bytes, signed, text, zigzag
 
 MAGIC = b":W&B"
 HEADER = 7
@@ -57,7 +57,7 @@ def records(content: bytes) -> Iterator[bytes]:
 
 def read_file(path: Path) -> tuple[LoggedRun, str, list[str]]:
     """One run, its identifier, and notes on what could not be read of it."""
-    content = path.read_bytes()
+    content = read_bytes(path)
     if not content.startswith(MAGIC):
         raise Refused(f"{path} is not a wandb log: it begins with {content[:7]!r}; pass the .wandb file or its folder")
     name = identifier = path.stem.removeprefix("run-")

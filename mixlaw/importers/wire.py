@@ -7,6 +7,9 @@ protobuf.dev/programming-guides/encoding). Unknown fields are read over.
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from mixlaw.errors import Refused
 
 Message = Mapping[int, Sequence[int | bytes]]
 """A message that has been parsed: the values of each field by its number."""
@@ -14,6 +17,14 @@ Message = Mapping[int, Sequence[int | bytes]]
 
 class Damaged(ValueError):
     """Bytes that are no message: a truncated or corrupted log."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """A log's content; refused if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Refused(f"{path} cannot be read: {error.strerror}") from None
 
 
 def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:

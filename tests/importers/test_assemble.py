@@ -149,3 +149,10 @@ def test_names_of_runs_to_take_are_literal_but_for_the_star() -> None:
     runs = tuple(LoggedRun(name, POINTS, SETTINGS) for name in ("a[1]", "a[2]", "a1"))
     assert set(frame(Log("log", runs), only=("a[1]",))["run"]) == {"a[1]"}
     assert set(frame(Log("log", runs), only=("a[*", "b*"))["run"]) == {"a[1]", "a[2]"}
+
+
+@pytest.mark.parametrize("name", ["params", "tokens", "tokens_per_step", "bytes_per_token"])
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
+def test_numbers_that_must_be_positive_are(name: str, value: float) -> None:
+    with pytest.raises(Refused, match="must be a positive number"):
+        Choices(**{name: value})  # type: ignore[arg-type]

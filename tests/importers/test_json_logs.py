@@ -35,10 +35,21 @@ def test_nan_is_read_as_the_trainer_writes_it(tmp_path: Path, state: State) -> N
     assert run.points[0]["eval_web_loss"] != run.points[0]["eval_web_loss"]
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", '{"log_history": [', '{"log_history": {}, "global_step": 1}'])
+NO_STATES = [
+    "{}",
+    "[]",
+    '{"log_history": [',
+    '{"log_history": {}, "global_step": 1}',
+    '{"log_history": [], "global_step": "z"}',
+    '{"log_history": [1], "global_step": 1}',
+    '{"log_history": [{"step": "x"}], "global_step": 1}',
+]
+
+
+@pytest.mark.parametrize("content", NO_STATES)
 def test_what_is_no_state_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "trainer_state.json").write_text(content)
-    with pytest.raises(Refused, match=r"trainer_state.json is no"):
+    with pytest.raises(Refused, match=r"trainer_state.json( is no|: an entry)"):
         read_log((str(tmp_path),))
 
 
@@ -68,7 +79,8 @@ def test_the_latest_results_of_each_model_are_a_run(tmp_path: Path) -> None:
     assert importer_of((str(tmp_path),)).name == "lm-eval"
 
 
-def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "results_x.json").write_text("[]")
+@pytest.mark.parametrize("content", ["[]", '{"results": 1}', '{"results": {"web": 3}}'])
+def test_what_is_no_result_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "results_x.json").write_text(content)
     with pytest.raises(Refused, match="no result of lm-evaluation-harness"):
         read_log((str(tmp_path),))

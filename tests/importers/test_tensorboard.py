@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mixlaw.errors import Refused
 from mixlaw.importers import importer_of, read_log
 from mixlaw.importers.tensorboard import masked_crc32c
 
@@ -100,3 +101,9 @@ def test_a_folder_and_a_file_are_recognised(tmp_path: Path, scalar: Writer) -> N
     file = tmp_path / "events.out.tfevents.1.host"
     file.write_bytes(framed([scalar(10, "loss", 3.0)]))
     assert importer_of((str(tmp_path),)).name == importer_of((str(file),)).name == "tensorboard"
+
+
+def test_a_log_of_which_nothing_can_be_read_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "events.out.tfevents.1.host").write_bytes(b"not an event file")
+    with pytest.raises(Refused, match=r"1 runs were found, but nothing was logged in them; .*is damaged"):
+        read_log((str(tmp_path),))
