@@ -69,7 +69,7 @@ class CarriedSurface(Surface):
             losses[carried],
             np.arange(len(proportions)),
             np.hypot(error, self.spread_at(params, tokens)),
-            (*self.reach.warnings(params, tokens), *said, *_left_out(int((~carried).sum()), len(carried))),
+            (*self.reach.warnings(params, tokens), *said, *_left_out(len(losses) - len(proportions), len(losses))),
         )
 
     def parameters(self) -> dict[str, Any]:
