@@ -19,6 +19,9 @@ CANDIDATES = ("linear", "exponential", "root-exponential", "reciprocal")
 MANY = 100
 """From so many mixtures on 5 folds do: each leaves 80 to fit, and costs a fit of every candidate."""
 
+CERTIFIED_WORTH = 2.0
+"""Standard errors that a convex law may be behind one that is not."""
+
 SEED = 20240325
 
 
@@ -89,8 +92,9 @@ def choose(
     """Choose the simplest convex law that cross-validation cannot tell from the best.
 
     The law of least score is the best. Of those behind it by at most one standard error of the difference (Breiman et
-    al. 1984), a convex one is taken before others, then the one of fewest parameters. The standard error is taken over
-    mixtures, since runs of one mixture are not independent evidence.
+    al. 1984), the convex one of fewest parameters is taken; where the best is not convex, `CERTIFIED_WORTH` standard
+    errors are allowed, since an optimum with a proof is worth an error that is hardly told from the least. The standard
+    error is taken over mixtures, since runs of one mixture are not independent evidence.
 
     Args:
         names: domains and targets.
@@ -118,9 +122,16 @@ def choose(
     scores = {kind: _by_mixture(error**2 / np.nanvar(runs[1], axis=0), groups) for kind, error in errors.items()}
     best = min(scores.values(), key=lambda score: float(score.mean()))
     found = [_candidate(kind, names, runs, errors[kind], scores[kind], best) for kind in scores]
-    close = [c for c in found if c.behind is not None and c.doubt is not None and c.behind <= c.doubt]
-    chosen = min(close, key=lambda candidate: (not candidate.convex, candidate.parameters, candidate.score))
-    return chosen.kind, (*sorted(found, key=lambda c: (c.score, c.parameters)), *refused)
+    found.sort(key=lambda candidate: (candidate.score, candidate.parameters))
+    return _simplest(found).kind, (*found, *refused)
+
+
+def _simplest(ranked: Sequence[Candidate]) -> Candidate:
+    def within(errors: float) -> list[Candidate]:
+        return [c for c in ranked if c.behind is not None and c.doubt is not None and c.behind <= errors * c.doubt]
+
+    certified = [c for c in within(1.0 if ranked[0].convex else CERTIFIED_WORTH) if c.convex]
+    return min(certified or within(1.0), key=lambda candidate: (candidate.parameters, candidate.score))
 
 
 def _candidate(

@@ -199,6 +199,8 @@ def _target(
         stretch = conformal_stretch(
             errors, leverage[known, number], float(uncertainty.noise[number]), float(uncertainty.freedom[number])
         )
+        if r2 <= 0:
+            notes.append("not predicted: for held-out mixtures the mean of all losses is as good a guess as the law")
         if stretch > ALARM:
             notes.append(
                 f"intervals too narrow: errors on held-out mixtures ask for {stretch:.2g} times the width; "

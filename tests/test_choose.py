@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mixlaw.choose import choose, folds_of, held_out
+from mixlaw.choose import Candidate, _simplest, choose, folds_of, held_out
 from mixlaw.errors import Refused
 from mixlaw.laws import LAWS
 
@@ -70,3 +70,15 @@ def test_a_law_that_refuses_is_listed_with_its_reason_and_all_refusing_is_refuse
     losses[2:, 0] = np.nan
     with pytest.raises(Refused, match="code"):
         choose(NAMES, (proportions, losses), np.arange(12), ["exponential"])
+
+
+def candidate(kind: str, parameters: int, convex: bool, behind: float, doubt: float) -> Candidate:
+    return Candidate(kind, parameters, convex, 1 + behind, behind, doubt, (0.1,))
+
+
+def test_a_convex_law_is_taken_unless_it_is_clearly_behind_one_that_is_not() -> None:
+    best = candidate("bent", 4, False, 0.0, 0.0)
+    near, far = candidate("convex", 8, True, 0.19, 0.1), candidate("convex", 8, True, 0.21, 0.1)
+    assert _simplest([best, near]) == near
+    assert _simplest([best, far]) == best
+    assert _simplest([candidate("convex", 8, True, 0.0, 0.0), candidate("bent", 4, False, 0.05, 0.1)]).kind == "convex"
