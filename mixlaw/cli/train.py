@@ -119,7 +119,8 @@ def _tell_status(console: Console, plan: Plan, now: "Standing", workers: int | N
         console.print(f"{in_words(rate)} tokens/s a worker in the runs that are done")
     if left:
         console.print(f"{minutes(left)} left with {counted(count, 'worker')}")
-    console.print(f"Next: mixlaw train {plan.folder / PLAN}" if now.left else "Next: mixlaw fit")
+    end = f"report {plan.folder}" if now.members[0].full else f"fit {plan.folder / 'runs.csv'}"
+    console.print(f"Next: mixlaw train {plan.folder / PLAN}" if now.left else f"Next: mixlaw {end}")
 
 
 def _tell_price(console: Console, plan: Plan, now: "Standing", workers: int | None) -> None:
