@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from mixlaw.laws import LAWS
 from mixlaw.laws.base import MixingLaw
+from mixlaw.laws.exponential import Exponential
+from mixlaw.laws.reciprocal import Reciprocal
 from mixlaw.limits import Limits
 from mixlaw.mixture import Array
 from mixlaw.optimize.program import Program
@@ -17,17 +18,38 @@ STEEPEST = 4.0
 
 def random_law(random: np.random.Generator, domains: int, targets: int) -> MixingLaw:
     """An exponential or a reciprocal law, from nearly linear to steep."""
-    names = tuple(f"d{j}" for j in range(domains)), tuple(f"t{v}" for v in range(targets))
-    if "reciprocal" in LAWS and random.random() < 0.5:
-        return LAWS["reciprocal"].from_parameters(*names, _reciprocal(random, domains, targets))
-    steepness = float(random.choice([0.3, 1.0, 3.0, 8.0]))
-    exponents = np.minimum(random.normal(random.normal(), steepness, (targets, domains)), STEEPEST)
-    parameters = {"irreducible": random.uniform(1, 3, targets).tolist(), "exponents": exponents.tolist()}
-    return LAWS["exponential"].from_parameters(*names, parameters)
+    make = random_exponential if random.random() < 0.5 else random_reciprocal
+    return make(random, tuple(f"d{j}" for j in range(domains)), tuple(f"t{v}" for v in range(targets)))
 
 
-def _reciprocal(random: np.random.Generator, domains: int, targets: int) -> dict[str, object]:
-    return {}
+def random_exponential(random: np.random.Generator, domains: tuple[str, ...], targets: tuple[str, ...]) -> Exponential:
+    """Exponents of either sign, all of one steepness."""
+    steepness, shape = float(random.choice([0.3, 1.0, 3.0, 8.0])), (len(targets), len(domains))
+    exponents = np.minimum(random.normal(random.normal(), steepness, shape), STEEPEST)
+    return exponential_law(domains, targets, random.uniform(1, 3, len(targets)), exponents)
+
+
+def exponential_law(
+    domains: tuple[str, ...], targets: tuple[str, ...], irreducible: Array, exponents: Array
+) -> Exponential:
+    """An exponential law by what its optimum depends on."""
+    return Exponential(domains, targets, irreducible, exponents, worst=irreducible + 10)
+
+
+def random_reciprocal(random: np.random.Generator, domains: tuple[str, ...], targets: tuple[str, ...]) -> Reciprocal:
+    """Strengths over several powers of ten, exponents over all that is convex."""
+    count, shape = len(targets), (len(targets), len(domains))
+    irreducible = random.uniform(0.5, 2, count)
+    return Reciprocal(
+        domains,
+        targets,
+        irreducible=irreducible,
+        log_strengths=random.normal(-1, 1.5, shape),
+        exponents=random.uniform(0.05, 1, shape),
+        outer=random.uniform(0.5, 1.5, count),
+        offset=1e-4,
+        worst=irreducible + 10,
+    )
 
 
 def random_limits(random: np.random.Generator, domains: tuple[str, ...]) -> tuple[Limits, Array]:

@@ -66,8 +66,9 @@ class Box:
         proportions[self.free] = x[: len(self.free)]
         return proportions
 
+    @np.errstate(over="ignore", invalid="ignore")
     def at(self, x: Array) -> Values:
-        """Evaluate at a point (n,)."""
+        """Evaluate at a point (n,); losses that overflow are infinite, for the caller to see."""
         point = self.program.at(self.mixture(x))
         slope, jacobian, excess = point.slope[self.free], point.excess_slope[:, self.free], point.excess
         value = point.smooth

@@ -32,7 +32,10 @@ BALANCE = 0.01
 """Least target of distances x prices, as a share of what the slope still lacks."""
 
 HALVINGS = 40
-"""How often a step may be halved for losses to be finite."""
+"""How often a step may be halved."""
+
+OVERSHOOT, NEGLIGIBLE = 0.5, 1e-12
+"""A step may end where the Lagrangian rises along it by at most this share of its first fall, or by this much, nats."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def solve(program: Program, *, tolerance: float = STOP, start: Array | None = No
     for iteration in range(1, ITERATIONS + 1):
         try:
             iterate, values = _advance(box, iterate, values)
-        except LinAlgError:
+        except (LinAlgError, FloatingPointError):
             break
         if iterate.distances @ iterate.prices > 1e3 * tolerance:
             continue
@@ -129,7 +132,7 @@ def solve(program: Program, *, tolerance: float = STOP, start: Array | None = No
 
 def _outside(program: Program, solution: Solution) -> float:
     violation = program.violation(solution.proportions)
-    return violation if violation > FEASIBLE else 0.0
+    return 0.0 if violation <= FEASIBLE else violation
 
 
 def _interior(program: Program, start: Array | None) -> Array:
@@ -153,19 +156,25 @@ def _first(box: Box, values: Values) -> _Iterate:
     return _Iterate(box.start, box.distances(box.start, slack), prices, 0.0)
 
 
+@np.errstate(over="raise", invalid="raise", divide="raise", under="ignore")
 def _advance(box: Box, at: _Iterate, values: Values) -> tuple[_Iterate, Values]:
-    """One predictor-corrector step: how far a plain Newton step gets decides how much the next one is centred."""
+    """One predictor-corrector step: how far a plain Newton step gets decides how much the next one is centred.
+
+    Raises:
+        FloatingPointError: if the iterates run away, which they do for losses of e^40 nats alone.
+    """
     slope = values.slope + at.prices[2 * len(at.x) :] @ values.jacobian + at.sum_price * box.ones
     direction = _directions(box, at, values, slope)
     mean = float(at.distances @ at.prices) / len(at.prices)
     plain = direction(0.0, np.zeros(len(at.prices)))
-    primal, dual = _reach(at.distances, plain.distances), _reach(at.prices, plain.prices)
-    after = at.moved(plain, primal, dual)
+    after = at.moved(plain, _reach(at.distances, plain.distances), _reach(at.prices, plain.prices))
     left = float(after.distances @ after.prices) / len(at.prices)
     centred = mean * min(max((left / mean) ** 3, 1e-4), 0.9)
-    step = direction(max(centred, BALANCE * _off(at, slope) / len(at.prices)), plain.distances * plain.prices)
-    primal, dual = _reach(at.distances, step.distances), _reach(at.prices, step.prices)
-    return _settle(box, at, step, primal, dual)
+    target = max(centred, BALANCE * _off(at, slope) / len(at.prices))
+    step = direction(target, plain.distances * plain.prices)
+    if _rise(box, at, values, step, target, 0.0) >= 0:
+        step = direction(target, np.zeros(len(at.prices)))
+    return _settle(box, at, values, step, target)
 
 
 def _off(at: _Iterate, slope: Array) -> float:
@@ -211,17 +220,34 @@ def _reach(distances: Array, step: Array) -> float:
     return min(1.0, TO_THE_BOUNDARY * float(nearest))
 
 
-def _settle(box: Box, at: _Iterate, step: _Iterate, primal: float, dual: float) -> tuple[_Iterate, Values]:
-    """Take the step, or as much of it as leaves every loss finite."""
+def _settle(box: Box, at: _Iterate, values: Values, step: _Iterate, target: float) -> tuple[_Iterate, Values]:
+    """Take as much of the step as keeps every loss finite and does not run far past the least point along it."""
+    primal, dual = _reach(at.distances, step.distances), _reach(at.prices, step.prices)
+    most = max(-OVERSHOOT * _rise(box, at, values, step, target, 0.0), NEGLIGIBLE)
     for _ in range(HALVINGS):
         after = at.moved(step, primal, dual)
         x = np.clip(after.x, box.floor, box.cap)
-        values = box.at(x)
-        if np.isfinite(values.value) and np.isfinite(values.excess).all():
+        after = replace(after, x=x, distances=box.distances(x, after.distances[2 * len(x) :]))
+        found = box.at(x)
+        finite = np.isfinite(found.value) and np.isfinite(found.excess).all()
+        if finite and _rise(box, at, found, step, target, primal) <= most:
             break
         primal *= 0.5
-    distances = box.distances(x, after.distances[2 * len(x) :])
-    return replace(after, x=x, distances=distances), values
+    return after, found
+
+
+def _rise(box: Box, at: _Iterate, values: Values, step: _Iterate, target: float, primal: float) -> float:
+    """Derivative along a step, after a share of it, of the Lagrangian with barriers: convex, and falling at the start.
+
+    Its multipliers are those the step ends with, so at a share of 0 it is minus a squared length of the step. A loss
+    that bends sharply near a bound can make a whole Newton step run past its least point, and then back, for ever.
+    """
+    count = len(at.x)
+    after, end = at.moved(step, primal, 0.0), at.prices[2 * count :] + step.prices[2 * count :]
+    slope = values.slope + end @ values.jacobian + (at.sum_price + step.sum_price) * box.ones
+    pull = target / np.maximum(after.distances, 1e-18)
+    pull[2 * count :] -= end
+    return float(slope @ step.x - pull @ step.distances)
 
 
 def _solution(box: Box, iterate: _Iterate, values: Values, iterations: int) -> Solution:

@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import tangent_minimum
-from random_programs import random_program
+from random_programs import exponential_law, random_program
 from scipy.optimize import linprog
 
-from mixlaw.laws.exponential import Exponential
 from mixlaw.limits import Limits
 from mixlaw.optimize.certificate import (
     Multipliers,
@@ -35,6 +34,17 @@ def test_the_bound_is_below_every_feasible_mixture_whatever_the_multipliers(seed
     assert bound <= solve(program).value + 1e-10
 
 
+def test_a_multiplier_of_the_wrong_sign_is_not_believed() -> None:
+    """A row that does not bind, with a negative price: the price times the room left would raise the bound at will."""
+    law = exponential_law(("a", "b"), ("t",), np.array([1.0]), np.array([[0.0, 1.0]]))
+    limits = Limits.simplex(law.domains).with_rows(np.array([[0.0, 1.0]]), np.array([0.9]), ("b <= 0.9",))
+    program = Program.mean(law, limits, np.ones(1))
+    assert lower_bound(program, np.array([1.0, 0.0]), Multipliers(np.zeros(0), np.array([-10.0]))) <= 2.0 + 1e-12
+    ceiling = Ceilings.of(np.ones((1, 1)), np.array([2.5]))
+    program = Program.mean(law, limits, np.ones(1), ceilings=ceiling)
+    assert lower_bound(program, np.array([1.0, 0.0]), Multipliers(np.array([-0.5]), np.zeros(1))) <= 2.0 + 1e-12
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_the_gap_bounds_the_regret_of_any_feasible_mixture(seed: int) -> None:
     program, inside = random_program(seed, most_domains=10, most_targets=6)
@@ -56,7 +66,7 @@ def test_highs_agrees_with_the_certificate_at_the_optimum(seed: int) -> None:
 
 
 def test_a_bound_away_from_the_optimum_is_the_frank_wolfe_gap_by_hand() -> None:
-    law = Exponential(("a", "b"), ("t",), np.array([1.0]), np.array([[0.0, 1.0]]))
+    law = exponential_law(("a", "b"), ("t",), np.array([1.0]), np.array([[0.0, 1.0]]))
     program = Program.mean(law, Limits.simplex(law.domains), np.ones(1))
     at = np.array([0.5, 0.5])
     slope_b = np.exp(0.5)
@@ -103,7 +113,7 @@ def test_the_composite_minimum_is_a_bound_and_is_attained(seed: int, kl: float) 
 
 def test_a_loss_limit_is_priced_in_the_bound_by_closed_form() -> None:
     """min r_a with exp(-2 r_a) <= exp(-1): r_a = 1/2; its multiplier is 1 / (2 exp(-1))."""
-    law = Exponential(("a", "b"), ("t",), np.array([0.0]), np.array([[-2.0, 0.0]]))
+    law = exponential_law(("a", "b"), ("t",), np.array([0.0]), np.array([[-2.0, 0.0]]))
     ceiling = Ceilings.of(np.ones((1, 1)), np.array([np.exp(-1.0)]))
     program = Program(law, Limits.simplex(law.domains), np.zeros(1), np.array([1.0, 0.0]), 0.0, None, ceiling)
     best = solve(program)
@@ -113,6 +123,6 @@ def test_a_loss_limit_is_priced_in_the_bound_by_closed_form() -> None:
 
 
 def test_an_impossible_loss_limit_has_a_bound_that_says_so() -> None:
-    law = Exponential(("a", "b"), ("t",), np.array([1.0]), np.array([[-1.0, 0.0]]))
+    law = exponential_law(("a", "b"), ("t",), np.array([1.0]), np.array([[-1.0, 0.0]]))
     program = worst_case(law, Limits.simplex(law.domains), np.ones(1))
     assert solve(program).lower_bound == pytest.approx(1 + np.exp(-1.0), abs=1e-9)

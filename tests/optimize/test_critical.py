@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from random_programs import exponential_law
 
 from mixlaw.errors import Refused
 from mixlaw.fit import fit
@@ -26,7 +27,7 @@ def law_of(c: float, k: float, b: float, noise: float = 0.0) -> LawAtScale:
     at = fit(check_runs(frame), "exponential").at()
     if noise:
         return at
-    exact = Exponential(("new", "old"), ("old",), np.array([c]), np.array([[b, k + b]]))
+    exact = exponential_law(("new", "old"), ("old",), np.array([c]), np.array([[b, k + b]]))
     return replace(at, law=exact)
 
 
@@ -62,15 +63,18 @@ def test_a_limit_that_is_always_kept_needs_no_old_data() -> None:
 
 def test_too_much_of_a_domain_can_harm_and_is_said() -> None:
     at = law_of(2.0, -4.0, -1.0)
-    both = Exponential(("a", "b", "old"), ("old",), np.array([0.0]), np.array([[1.0, 1.0, 1.5]]))
+    both = exponential_law(("a", "b", "old"), ("old",), np.array([0.0]), np.array([[1.0, 1.0, 1.5]]))
 
     class Valley(Exponential):
         def predict(self, proportions: np.ndarray) -> np.ndarray:
             return 2 + (proportions[:, 2:] - 0.5) ** 2
 
-    valley = Valley(both.domains, both.targets, both.irreducible, both.exponents)
+    valley = Valley(both.domains, both.targets, both.irreducible, both.exponents, both.worst)
     at = replace(
-        at, law=valley, uncertainty=replace(at.uncertainty, law=both, spread=np.zeros((1, 4, 1))), evidence=np.eye(3)
+        at,
+        law=valley,
+        uncertainty=replace(at.uncertainty, law=both, by_runs=np.zeros((1, 4, 1)), by_priors=np.zeros((1, 4, 4))),
+        evidence=np.eye(3),
     )
     found = critical(at, "old", "old", 2.04, rest=Mixture(("a", "b"), (0.75, 0.25)))
     assert found.proportion == pytest.approx(0.3, abs=1e-9)

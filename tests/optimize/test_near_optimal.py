@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from random_programs import random_program
+from random_programs import exponential_law, random_program
 
-from mixlaw.laws.exponential import Exponential
 from mixlaw.limits import Limits
 from mixlaw.optimize.interior_point import solve
 from mixlaw.optimize.near_optimal import ranges, within_slack
@@ -13,7 +12,7 @@ from mixlaw.optimize.program import Program
 
 def test_the_range_of_two_domains_is_where_the_loss_crosses_the_level() -> None:
     """exp(-2x) + exp(-2(1 - x)) is 2 exp(-1) cosh(2x - 1), least at 1/2: cosh(2x - 1) = 1 + slack e / 2 at the ends."""
-    law = Exponential(("a", "b"), ("s", "t"), np.zeros(2), np.array([[-2.0, 0.0], [0.0, -2.0]]))
+    law = exponential_law(("a", "b"), ("s", "t"), np.zeros(2), np.array([[-2.0, 0.0], [0.0, -2.0]]))
     program = Program.mean(law, Limits.simplex(law.domains), np.ones(2))
     half = np.arccosh(1 + 0.01 * np.e / 2) / 2
     found = ranges(program, solve(program), 0.01)

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from random_programs import exponential_law
 
-from mixlaw.laws.exponential import Exponential
 from mixlaw.limits import Limits
 from mixlaw.optimize.interior_point import solve
 from mixlaw.optimize.prices import active_limits
 from mixlaw.optimize.program import Ceilings, Program
 
 DOMAINS = ("web", "code", "books")
-LAW = Exponential(DOMAINS, ("s", "t"), np.array([1.0, 2.0]), np.array([[-1.0, -2.0, 0.3], [0.2, -1.5, -0.4]]))
+LAW = exponential_law(DOMAINS, ("s", "t"), np.array([1.0, 2.0]), np.array([[-1.0, -2.0, 0.3], [0.2, -1.5, -0.4]]))
 WEIGHTS = np.array([0.5, 0.5])
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from random_programs import exponential_law
 
 from mixlaw.errors import Refused
 from mixlaw.laws.exponential import Exponential
@@ -18,7 +19,7 @@ SIMPLEX = Limits.simplex(NAMES[0])
 
 def opposed(shift: float = 0.0) -> Exponential:
     """exp(-2 r_a) and shift + exp(-2 r_b): each target wants the other domain's share."""
-    return Exponential(*NAMES, np.array([0.0, shift]), np.array([[-2.0, 0.0], [0.0, -2.0]]))
+    return exponential_law(*NAMES, np.array([0.0, shift]), np.array([[-2.0, 0.0], [0.0, -2.0]]))
 
 
 def test_equal_targets_meet_in_the_middle() -> None:
