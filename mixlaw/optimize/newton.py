@@ -12,6 +12,9 @@ from mixlaw.mixture import Array
 LOW_RANK = 0.6
 """Rows of the root per column below which the Woodbury identity is the faster factorisation (measured)."""
 
+STIFF = 1e8
+"""Ratio of a diagonal entry to the largest curvature from which coupling to others is lost in rounding anyway."""
+
 SMALL = 150
 """Columns up to which a dense factorisation costs less than the overhead of anything cleverer (measured)."""
 
@@ -43,8 +46,7 @@ def factorise(root: Array, diagonal: Array, jacobian: Array, softness: Array, on
     """
     if len(softness):
         return _pivoted(root, diagonal, jacobian, softness, ones)
-    rank, count = root.shape
-    solve = _woodbury(root, diagonal) if count > SMALL and rank < LOW_RANK * count else _dense(root, diagonal)
+    solve = _large(root, diagonal) if len(diagonal) > SMALL else _dense(root, diagonal)
     along = solve(ones)
     total = float(ones @ along)
 
@@ -54,6 +56,24 @@ def factorise(root: Array, diagonal: Array, jacobian: Array, softness: Array, on
         return direct - price * along, b, price
 
     return step
+
+
+def _large(root: Array, diagonal: Array) -> Callable[[Array], Array]:
+    """Leave out what hardly moves, and use the low rank if it is low.
+
+    A domain pressed to its bound has a diagonal far above any curvature: its step is its own, to within rounding, and
+    late in a solve that is most domains.
+    """
+    soft = diagonal < STIFF * float(np.einsum("kn,kn->n", root, root).max(initial=0.0))
+    kept, rest = root[:, soft], diagonal[soft]
+    inner = _woodbury(kept, rest) if len(root) < LOW_RANK * len(rest) else _dense(kept, rest)
+
+    def solve(right: Array) -> Array:
+        found: Array = right / diagonal
+        found[soft] = inner(right[soft])
+        return found
+
+    return solve
 
 
 def _dense(root: Array, diagonal: Array) -> Callable[[Array], Array]:
