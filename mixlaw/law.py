@@ -184,16 +184,17 @@ class Law:
             Refused: for a scale the law cannot reach.
         """
         at = self.surface.at(params, tokens)
+        uncertainty = uncertainty_of(at)
         largest, most = self.evidence.scale
         return LawAtScale(
             law=at.fit.law,
-            uncertainty=uncertainty_of(at),
+            uncertainty=uncertainty,
             params=largest if params is None else float(params),
             tokens=most if tokens is None else float(tokens),
             proportions=at.proportions,
             losses=at.losses,
             evidence=self.evidence.mixtures,
-            warnings=(*at.warnings, *self._alarms()),
+            warnings=(*at.warnings, *self._alarms(), *_same_everywhere(uncertainty)),
         )
 
     def for_choosing(self, params: float | None = None, tokens: float | None = None) -> LawAtScale:
@@ -256,3 +257,10 @@ class Law:
             return ()
         listed = ", ".join(f"'{target}' {stretch:.2g} times" for target, stretch in narrow.items())
         return (f"intervals are too narrow by cross-validation, where they would have to be wider: {listed}",)
+
+
+def _same_everywhere(uncertainty: Uncertainty) -> tuple[str, ...]:
+    if uncertainty.by_runs.shape[1]:
+        return ()
+    kind = uncertainty.law.kind
+    return (f"intervals of the {kind} law are as wide far from the runs as among them: it has no parameters to doubt",)

@@ -88,6 +88,16 @@ def test_predictions_beyond_the_runs_say_so(law: Law) -> None:
     assert "outside the hull of the runs ('all code')" in outside.attrs["warnings"][0]
 
 
+def test_a_black_box_says_that_its_intervals_are_the_same_everywhere(planted: Planted, tmp_path: Path) -> None:
+    law = fit(check_runs(planted(runs=24, noise=0.02)), law="gaussian-process")
+    found = law.predict(MIXTURES)
+    assert any("gaussian-process law are as wide far from the runs" in warning for warning in found.attrs["warnings"])
+    widths = (found["high"] - found["low"]).to_numpy().reshape(2, 3)
+    np.testing.assert_allclose(widths[0], widths[1], rtol=1e-9)
+    write_law(law, tmp_path / "law.json")
+    np.testing.assert_allclose(read_law(tmp_path / "law.json").predict(MIXTURES)["loss"], found["loss"], rtol=1e-12)
+
+
 def test_a_law_read_back_predicts_the_same(law: Law, written: Path) -> None:
     again = read_law(written)
     assert (again.kind, again.scale, again.domains, again.targets) == (law.kind, law.scale, law.domains, law.targets)
