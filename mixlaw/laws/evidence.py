@@ -45,6 +45,9 @@ SETTLED = 1e-11
 EXACT = 1e-11
 """Noise, as a share of the losses' standard deviation, at which losses count as exact: only rounding is left."""
 
+CONSTANT = 1e-12
+"""Standard deviation of losses, nats, below which they are all the same."""
+
 
 @dataclass(frozen=True)
 class Prior:
@@ -160,8 +163,7 @@ class _Frame:
         mean = np.nansum(losses, axis=0) / count
         filled = np.where(measured, losses.T, mean[:, None])
         spread = np.sqrt(((filled - mean[:, None]) ** 2).sum(axis=1) / count)
-        floor = np.maximum(1e-12 * np.abs(mean), np.finfo(float).tiny)
-        return cls(np.hstack([filled, prior.anchors]), measured, np.maximum(spread, floor), prior, huber)
+        return cls(np.hstack([filled, prior.anchors]), measured, np.maximum(spread, CONSTANT), prior, huber)
 
     def take(self, which: "NDArray[np.intp]") -> "_Frame":
         prior = replace(self.prior, **{name: getattr(self.prior, name)[which] for name in Prior.__dataclass_fields__})

@@ -7,6 +7,7 @@ import numpy as np
 
 from mixlaw.laws.base import Curvature, MixingFit, MixingLaw
 from mixlaw.laws.evidence import Posterior, Prior, most_probable
+from mixlaw.laws.growth import CEILING, growth
 from mixlaw.laws.levenberg import Curve, Mask
 from mixlaw.laws.measured import distinct_runs
 from mixlaw.laws.vertices import ranges, vertex_spread, worst
@@ -120,26 +121,30 @@ class ExponentialCurve(Curve):
 
     def values(self, theta: Array) -> Array:
         """(B, n)."""
-        return np.expm1(np.minimum(theta[:, :1] * (theta[:, 1:] @ self.rows.T), 50.0)) / theta[:, :1]
+        return np.expm1(self._power(theta)) / theta[:, :1]
 
     def slopes(self, theta: Array) -> Array:
         """(B, n, 1 + M)."""
-        kappa, level = theta[:, :1], theta[:, 1:] @ self.rows.T
-        grown = np.exp(kappa * level)
-        bent = (kappa * level * grown - np.expm1(kappa * level)) / kappa**2
-        return np.concatenate([bent[:, :, None], grown[:, :, None] * self.rows], axis=2)
+        power = self._power(theta)
+        _, first, _ = growth(power)
+        by_kappa = (power / theta[:, :1]) ** 2 * first
+        return np.concatenate([by_kappa[:, :, None], np.exp(power)[:, :, None] * self.rows], axis=2)
 
     def bend(self, theta: Array, pull: Array) -> Array:
         """(B, 1 + M, 1 + M)."""
-        kappa, level = theta[:, :1], theta[:, 1:] @ self.rows.T
-        grown = np.exp(kappa * level)
-        bent = (kappa * level * grown - np.expm1(kappa * level)) / kappa**2
+        power, kappa = self._power(theta), theta[:, :1]
+        _, _, second = growth(power)
+        grown = pull * np.exp(power)
         bend = np.empty((len(theta), theta.shape[1], theta.shape[1]))
-        bend[:, 0, 0] = (pull * (level**2 * grown - 2 * bent) / kappa).sum(axis=1)
-        bend[:, 0, 1:] = bend[:, 1:, 0] = (pull * level * grown) @ self.rows
-        weighted = self.rows * (pull * kappa * grown)[:, :, None]
+        bend[:, 0, 0] = (pull * (power / kappa) ** 3 * second).sum(axis=1)
+        bend[:, 0, 1:] = bend[:, 1:, 0] = (grown * power / kappa) @ self.rows
+        weighted = self.rows * (kappa * grown)[:, :, None]
         bend[:, 1:, 1:] = np.matmul(weighted.transpose(0, 2, 1), self.rows)
         return bend
+
+    def _power(self, theta: Array) -> Array:
+        """kappa X q, (B, n)."""
+        return np.minimum(theta[:, :1] * (theta[:, 1:] @ self.rows.T), CEILING)
 
 
 def exponential_starts(rows: Array, losses: Array, ridge: float = 1e-6) -> Array:

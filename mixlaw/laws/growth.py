@@ -8,10 +8,14 @@ SMALL = 0.05
 """|x| below which the series is used; six terms of it are then exact to rounding."""
 
 
+CEILING = 50.0
+"""Logarithm beyond which an exponential counts as e^50 nats: no step goes that far, and its number stays finite."""
+
+
 def growth(x: Array) -> tuple[Array, Array, Array]:
     """g(x) = (exp(x) - 1) / x, g'(x) and g''(x); g(0) = 1, g'(0) = 1/2, g''(0) = 1/3."""
     small = np.abs(x) < SMALL
-    safe = np.where(small, 1.0, x)
+    safe = np.where(small, 1.0, np.minimum(x, CEILING))
     power = np.exp(safe)
     value = np.expm1(safe) / safe
     first = (power - value) / safe

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 import numpy as np
+from scipy.special import logsumexp
 
 from mixlaw.laws.base import Curvature, MixingFit, MixingLaw
 from mixlaw.laws.evidence import Prior, most_probable
+from mixlaw.laws.growth import CEILING
 from mixlaw.laws.levenberg import Curve, Mask
 from mixlaw.laws.measured import distinct_runs
 from mixlaw.laws.vertices import ranges, vertex_spread, worst
@@ -104,8 +106,9 @@ class Reciprocal(MixingLaw):
     def predict(self, proportions: Array) -> Array:
         """Losses (n, V) of mixtures (n, M)."""
         logs = np.log(proportions + self.offset)
-        total = _log_sum(self.log_strengths[:, None, :] + self.exponents[:, None, :] * logs)
-        return (self.irreducible[:, None] + np.exp(-self.outer[:, None] * total)).T
+        total = logsumexp(self.log_strengths[:, None, :] + self.exponents[:, None, :] * logs, axis=2)
+        losses: Array = (self.irreducible[:, None] + np.exp(-self.outer[:, None] * total)).T
+        return losses
 
     def slope(self, proportions: Array) -> Array:
         """Gradient (V, M): -b S^-b (a_j g_j (r_j + eps)^(g_j - 1)) / S."""
@@ -123,7 +126,7 @@ class Reciprocal(MixingLaw):
     def _parts(self, proportions: Array) -> tuple[Array, Array]:
         """S^-b (V,) and the gradient of log S (V, M) at one mixture."""
         terms = self.log_strengths + self.exponents * np.log(proportions + self.offset)
-        total = _log_sum(terms)
+        total = logsumexp(terms, axis=1)
         relative = np.exp(terms - total[:, None]) * self.exponents / (proportions + self.offset)
         return np.exp(-self.outer * total), relative
 
@@ -156,8 +159,9 @@ class ReciprocalCurve(Curve):
     def values(self, theta: Array) -> Array:
         """(B, n)."""
         terms, exponents = self._split(theta)
-        phi = _log_sum(terms[:, None, :] + exponents[:, None, :] * self.logs)
-        values: Array = np.expm1(-np.exp(theta[:, :1] + theta[:, -1:]) * phi) / np.exp(theta[:, :1])
+        phi = np.log(np.exp(terms[:, None, :] + exponents[:, None, :] * self.logs).sum(axis=2))
+        climb = np.minimum(-np.exp(theta[:, :1] + theta[:, -1:]) * phi, CEILING)
+        values: Array = np.expm1(climb) / np.exp(theta[:, :1])
         return values
 
     def slopes(self, theta: Array) -> Array:
@@ -208,13 +212,7 @@ class ReciprocalCurve(Curve):
         total = share.sum(axis=2)
         share /= total[:, :, None]
         kappa, outer = np.exp(theta[:, :1]), np.exp(theta[:, :1] + theta[:, -1:])
-        return share, share * logs, kappa, outer, outer * np.log(total)
-
-
-def _log_sum(terms: Array) -> Array:
-    """log sum exp over the last axis; the terms are bounded, so nothing overflows."""
-    total: Array = np.log(np.exp(terms).sum(axis=-1))
-    return total
+        return share, share * logs, kappa, outer, np.maximum(outer * np.log(total), -CEILING)
 
 
 def _prior(domains: int, losses: Array) -> Prior:
@@ -232,7 +230,7 @@ def _prior(domains: int, losses: Array) -> Prior:
     lower, upper = np.full_like(centre, -FARTHEST), np.full_like(centre, FARTHEST)
     lower[:, 0], upper[:, 0] = -np.log(WIDEST_GAP * span), -np.log(NARROWEST_GAP * span)
     lower[:, exponents], upper[:, exponents] = np.log(SMALLEST_EXPONENT), 0.0
-    lower[:, -1], upper[:, -1] = lower[:, 0] - FARTHEST, FARTHEST
+    lower[:, -1], upper[:, -1] = np.log(span) - FARTHEST, np.log(span) + FARTHEST
     anchors = np.zeros((targets, domains))
     return Prior(precision, centre, lower, upper, anchors, vertex_spread(losses, domains, VERTEX_SPREAD))
 
