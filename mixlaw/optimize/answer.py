@@ -6,6 +6,7 @@ import numpy as np
 
 from mixlaw.mixture import Array, Mixture
 from mixlaw.optimize.baselines import baseline_mixtures
+from mixlaw.optimize.cautions import cautions
 from mixlaw.optimize.interior_point import Solution
 from mixlaw.optimize.near_optimal import ranges
 from mixlaw.optimize.optimum import Baseline, Optimum
@@ -22,16 +23,7 @@ CERTIFIED = 1e-6
 EXTENTS = 120
 """Domains up to which near-optimal ranges are worked out: they take two programs for each."""
 
-AS_GOOD_AS_NEW = 4.0
-"""Passes over a domain up to which repeated data are nearly as good as new (Muennighoff et al. 2023, 2305.16264)."""
-
-FELT = 1e-3
-"""Expected regret, nats per token, below which nobody would feel it."""
-
 SEED = 20240325
-
-SURE = 0.9
-"""Probability of being better below which a baseline is named as one that may be as good."""
 
 
 def answer(asked: Question, program: Program, proportions: Array, best: Solution | None) -> Optimum:
@@ -67,7 +59,7 @@ def answer(asked: Question, program: Program, proportions: Array, best: Solution
         near_optimal=near,
         slack=asked.slack,
         expected_regret=regret,
-        warnings=(*at.warnings, *_warnings(asked, mixture, baselines), *_curse(regret), *notes),
+        warnings=(*at.warnings, *cautions(asked, mixture, baselines, regret), *notes),
         objective=asked.objective,
         kl=asked.kl,
         divergence=program.divergence(proportions)[0],
@@ -112,40 +104,3 @@ def _expected_regret(asked: Question, program: Program, proportions: Array) -> f
     if not plain or len(proportions) > EXTENTS:
         return None
     return regret_of([asked.at], proportions, asked.weights, asked.limits, np.random.default_rng(SEED)).expected
-
-
-def _curse(regret: float | None) -> list[str]:
-    """Say that a chosen prediction leans low.
-
-    Where a law is off by e(r) with slope ∇e and curvature H, its optimum is off by H⁻¹∇e: the chosen mixture loses
-    ½ ∇e'H⁻¹∇e to the true best, and its prediction is too low by twice as much on average.
-    """
-    if regret is None or regret < FELT:
-        return []
-    return [
-        f"the winner's curse: of many mixtures this one was chosen for its prediction, which therefore leans low, by "
-        f"about {2 * regret:.4f} nats; {regret:.4f} nats better mixtures are to be expected among those that the runs "
-        "leave open"
-    ]
-
-
-def _warnings(asked: Question, mixture: Mixture, baselines: Mapping[str, Baseline]) -> list[str]:
-    said = list(asked.at.extrapolations({"optimum": mixture}))
-    for name, baseline in baselines.items():
-        better = baseline.probability_better
-        same = baseline.mixture.proportions == mixture.proportions
-        if baseline.allowed and not same and better is not None and better < SURE:
-            said.append(
-                f"a run on the optimum beats one on the {name} mixture with probability {better:.2f} only: "
-                "the law cannot tell them apart for sure"
-            )
-    supply = asked.limits.supply
-    if supply is not None and not isinstance(asked.at.law, Discounted):
-        epochs = supply.epochs(np.array(mixture.proportions))
-        often = [f"'{d}' {e:.3g} times" for d, e in zip(mixture.domains, epochs, strict=True) if e > AS_GOOD_AS_NEW]
-        if often:
-            said.append(
-                f"{', '.join(often)}: beyond {AS_GOOD_AS_NEW:g} passes repeated data are worth clearly less than new, "
-                "and this law counts them as new; see --discount-repeats"
-            )
-    return said

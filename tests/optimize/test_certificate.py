@@ -35,12 +35,12 @@ def test_the_bound_is_below_every_feasible_mixture_whatever_the_multipliers(seed
 
 
 def test_a_multiplier_of_the_wrong_sign_is_not_believed() -> None:
-    """A row that does not bind, with a negative price: the price times the room left would raise the bound at will."""
+    """A row that never binds, at a negative price: the price times the room left would raise the bound at will."""
     law = exponential_law(("a", "b"), ("t",), np.array([1.0]), np.array([[0.0, 1.0]]))
-    limits = Limits.simplex(law.domains).with_rows(np.array([[0.0, 1.0]]), np.array([0.9]), ("b <= 0.9",))
+    limits = Limits.simplex(law.domains).with_rows(np.array([[0.0, 1.0]]), np.array([2.0]), ("b <= 2",))
     program = Program.mean(law, limits, np.ones(1))
     assert lower_bound(program, np.array([1.0, 0.0]), Multipliers(np.zeros(0), np.array([-10.0]))) <= 2.0 + 1e-12
-    ceiling = Ceilings.of(np.ones((1, 1)), np.array([2.5]))
+    ceiling = Ceilings.of(np.ones((1, 1)), np.array([9.0]))
     program = Program.mean(law, limits, np.ones(1), ceilings=ceiling)
     assert lower_bound(program, np.array([1.0, 0.0]), Multipliers(np.array([-0.5]), np.zeros(1))) <= 2.0 + 1e-12
 
