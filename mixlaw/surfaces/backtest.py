@@ -16,6 +16,12 @@ from mixlaw.surfaces.reach import Reach
 CHECKPOINTS_LEFT = 4
 """A backtest in tokens leaves the largest runs at least so many checkpoints: with fewer, a step law is a guess."""
 
+NEAR = 1.1
+"""A checkpoint stands for a token count up to 10% away; it is predicted at its own tokens all the same."""
+
+SAME_MIXTURE = 1e-5
+"""Proportions this close are one mixture."""
+
 COVERED = 0.9
 """A backtest whose ratios are at least this share of those asked for counts as having their horizon."""
 
@@ -101,23 +107,20 @@ def backtests(table: RunTable, fit: Callable[[RunTable], Carries]) -> tuple[Back
         fit: fits the surface to a part of them.
     """
     curves = training_curves(table)
-    held_out = _last_points(curves)
-    if held_out is None:
-        return ()
-    size, tokens, mixtures, losses = held_out
+    held_out = _HeldOut.of(curves)
     found = []
-    for largest_size, most_tokens in _cuts(curves, size, tokens):
+    for largest_size, most_tokens in _cuts(curves, held_out.params, held_out.tokens):
         part = table.where((table.params <= largest_size * (1 + SAME_SCALE)) & (table.tokens <= most_tokens))
         try:
-            errors = _errors(fit(part), size, tokens, mixtures, losses)
+            errors = held_out.errors(fit(part))
         except Refused:
             continue
         if np.isfinite(errors).any():
             reach = Reach.of(part)
             found.append(
                 Backtest(
-                    size / reach.sizes[-1],
-                    tokens / reach.most_tokens,
+                    held_out.params / reach.sizes[-1],
+                    max(1.0, held_out.tokens / reach.most_tokens),
                     mean_of_known(errors),
                     np.sqrt(mean_of_known(errors**2)),
                     int(np.isfinite(errors).any(axis=1).sum()),
@@ -169,40 +172,64 @@ def _said(params_ratio: float, tokens_ratio: float) -> str:
     return " and ".join(f"{ratio:.3g} times the {what}" for ratio, what in named if ratio > 1 + SAME_SCALE)
 
 
-def _last_points(curves: TrainingCurves) -> tuple[float, float, Array, Array] | None:
-    """Size, tokens, proportions and losses of the largest runs at the last token count that most of them reached."""
-    largest = same_scale(curves.params, float(curves.sizes[-1]))
-    ends = np.nanmax(curves.tokens[largest], axis=1)
-    tokens = float(np.median(ends))
-    here = np.flatnonzero(largest)
-    at_end = same_scale(curves.tokens[here], tokens)
-    rows = here[at_end.any(axis=1)]
-    if not len(rows):
-        return None
-    place = at_end[at_end.any(axis=1)].argmax(axis=1)
-    return float(curves.sizes[-1]), tokens, curves.proportions[curves.mixture[rows]], curves.losses[rows, place]
+@dataclass(frozen=True)
+class _HeldOut:
+    """The end of the largest runs.
+
+    Attributes:
+        params, tokens: the scale.
+        at: (n,) tokens of each run's own checkpoint there.
+        proportions, losses: (n, M) and (n, V).
+    """
+
+    params: float
+    tokens: float
+    at: Array
+    proportions: Array
+    losses: Array
+
+    @classmethod
+    def of(cls, curves: TrainingCurves) -> Self:
+        """The largest runs at the last token count that half of them reached, each at its checkpoint next to it."""
+        largest = np.flatnonzero(same_scale(curves.params, float(curves.sizes[-1])))
+        ends = np.sort(np.nanmax(curves.tokens[largest], axis=1))[::-1]
+        tokens = float(ends[(len(ends) + 1) // 2 - 1])
+        away = np.abs(np.log(np.where(np.isfinite(curves.tokens[largest]), curves.tokens[largest], np.inf) / tokens))
+        near = away.min(axis=1) <= np.log(NEAR)
+        rows, place = largest[near], away.argmin(axis=1)[near]
+        return cls(
+            float(curves.sizes[-1]),
+            tokens,
+            curves.tokens[rows, place],
+            curves.proportions[curves.mixture[rows]],
+            curves.losses[rows, place],
+        )
+
+    def errors(self, surface: Carries) -> Array:
+        """Predicted minus measured, one row a held-out run; NaN for mixtures the surface was not fitted to."""
+        errors = np.full_like(self.losses, np.nan)
+        distance = np.abs(self.proportions[:, None, :] - surface.proportions[None, :, :]).max(axis=2)
+        known = distance.min(axis=1) < SAME_MIXTURE
+        for tokens in np.unique(self.at):
+            here = known & (self.at == tokens)
+            predicted = surface.losses_at(self.params, float(tokens))
+            errors[here] = predicted[distance.argmin(axis=1)[here]] - self.losses[here]
+        return errors
 
 
 def _cuts(curves: TrainingCurves, size: float, tokens: float) -> list[tuple[float, float]]:
     """Largest size and most tokens to fit, for each backtest."""
-    grid = distinct(curves.tokens[same_scale(curves.params, size)])
-    grid = grid[grid <= tokens * (1 + SAME_SCALE)]
+    logged = curves.tokens[same_scale(curves.params, size)]
+    enough = logged[np.isfinite(logged).sum(axis=1) > CHECKPOINTS_LEFT]
     smaller = [float(value) for value in curves.sizes[:-1][::-1][:2]]
     cuts = [(value, np.inf) for value in smaller]
-    if len(grid) > CHECKPOINTS_LEFT:
-        earliest = float(grid[CHECKPOINTS_LEFT - 1])
+    if 2 * len(enough) >= len(logged):
+        earliest = float(np.quantile(enough[:, CHECKPOINTS_LEFT - 1], 0.5, method="higher"))
+        grid = distinct(logged)
         halfway = float(grid[grid <= np.sqrt(earliest * tokens) * (1 + SAME_SCALE)][-1])
-        cuts += [(size, most) for most in sorted({earliest, halfway})]
+        cuts += [(size, most) for most in sorted({earliest, halfway}) if most < tokens]
         cuts += [(value, earliest) for value in smaller]
     return [(largest_size, most * (1 + SAME_SCALE)) for largest_size, most in cuts]
-
-
-def _errors(surface: Carries, size: float, tokens: float, mixtures: Array, losses: Array) -> Array:
-    """Predicted minus measured, one row a held-out run; NaN for mixtures the surface was not fitted to."""
-    predicted = surface.losses_at(size, tokens)
-    distance = np.abs(mixtures[:, None, :] - surface.proportions[None, :, :]).max(axis=2)
-    known = distance.min(axis=1) < 1e-5
-    return np.where(known[:, None], predicted[distance.argmin(axis=1)] - losses, np.nan)
 
 
 def mean_of_known(values: Array) -> Array:

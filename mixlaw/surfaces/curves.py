@@ -14,6 +14,9 @@ Index = NDArray[np.int64]
 SAME_SCALE = 0.01
 """Sizes and token counts within 1% are the same: nothing is extrapolated between them."""
 
+MOST_CHECKPOINTS = 60
+"""Checkpoints of one run that are kept."""
+
 
 @dataclass(frozen=True)
 class TrainingCurves:
@@ -51,11 +54,12 @@ def training_curves(table: RunTable) -> TrainingCurves:
     """Order the checkpoints of each run by tokens.
 
     Two neighbouring checkpoints with the same losses are one measurement logged twice (published tables do this at the
-    end of a run); the later stays, so that no point counts double.
+    end of a run); the later stays, so that no point counts double. Of a run logged every few steps, 60 checkpoints at
+    equal ratios are kept: a curve of three numbers needs no more, and they err together.
     """
     names = tuple(sorted(set(table.runs)))
     mixtures, losses, tokens = table.mixtures, table.losses, table.tokens
-    rows_of = [_distinct_rows(np.flatnonzero(table.runs == name), tokens, losses) for name in names]
+    rows_of = [_spread_out(_distinct_rows(rows, tokens, losses), tokens) for rows in _rows_by_run(table, names)]
     length = max(len(rows) for rows in rows_of)
     padded_tokens = np.full((len(names), length), np.nan)
     padded_losses = np.full((len(names), length, len(table.targets)), np.nan)
@@ -89,6 +93,22 @@ def mean_at_size(losses: Array, mixture: Index, here: NDArray[np.bool_], mixture
     np.add.at(total, mixture, np.where(finite, losses, 0.0))
     np.add.at(count, mixture, finite)
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+
+
+def _rows_by_run(table: RunTable, names: tuple[str, ...]) -> list[Index]:
+    order = np.argsort(table.runs.astype(str), kind="stable")
+    starts = np.searchsorted(table.runs.astype(str)[order], names)
+    return [rows.astype(np.int64) for rows in np.split(order, starts[1:])]
+
+
+def _spread_out(rows: Index, tokens: Array) -> Index:
+    """At most 60 of the rows, the first and the last among them, next to equal ratios of tokens."""
+    if len(rows) <= MOST_CHECKPOINTS:
+        return rows
+    logs = np.log(tokens[rows])
+    wanted = np.linspace(logs[0], logs[-1], MOST_CHECKPOINTS)
+    kept: Index = rows[np.unique(np.abs(logs[:, None] - wanted).argmin(axis=0))]
+    return kept
 
 
 def _distinct_rows(rows: Index, tokens: Array, losses: Array) -> Index:

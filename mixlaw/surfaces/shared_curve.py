@@ -34,7 +34,7 @@ TARGETS_ALIKE = 0.29
 """Correlation of the errors of two targets, measured between validation sets of one study: V targets that share their
 exponents inform them as V / (1 + 0.29 (V - 1)) independent ones would."""
 
-MOST_CELLS = 400
+MOST_CELLS = 150
 """Token counts are merged more coarsely until there are at most so many pairs of size and token count."""
 
 GRID, ZOOMS = 9, 6

@@ -64,6 +64,31 @@ def test_every_cut_holds_out_what_it_says_and_nothing_of_it_is_fitted() -> None:
         assert test.horizon > 0
 
 
+def test_the_held_out_end_is_where_half_of_the_largest_runs_are() -> None:
+    frame = table((1e8,), TOKENS).frame
+    short = frame["run"].isin(["1e+08-0", "1e+08-1"]) & (frame["tokens"] > 6e9)
+    assert backtests(check_runs(frame[~short]), off_by(0.01, 0.01))[0].runs == 3
+    shorter = frame["run"].isin(["1e+08-0", "1e+08-1", "1e+08-2"]) & (frame["tokens"] > 6e9)
+    assert backtests(check_runs(frame[~shorter]), off_by(0.01, 0.01))[0].runs == 5
+
+
+def test_runs_that_end_at_tokens_of_their_own_are_each_predicted_there() -> None:
+    frame = table((1e7, 1e8), TOKENS).frame
+    frame["tokens"] = frame["tokens"] * (1 + 0.01 * frame["run"].str[-1].astype(float))
+    frame["loss.x"] = 2 + 0.4 * frame["mix.a"] + 1e9 / frame["tokens"]
+    frame["loss.y"] = 3 - 0.4 * frame["mix.a"] + 1e9 / frame["tokens"]
+    found = backtests(check_runs(frame), off_by(0.02, 0.02))
+    assert len(found) == 4
+    assert max(test.tokens_ratio for test in found) == pytest.approx(2.5, rel=0.05)
+    assert all(test.rmse == pytest.approx([0.02, 0.02]) for test in found)
+
+
+def test_small_runs_that_went_on_for_longer_leave_no_ratio_below_one() -> None:
+    frame = table((1e7, 1e8), TOKENS).frame
+    found = backtests(check_runs(frame[(frame["params"] < 1e8) | (frame["tokens"] <= 5e9)]), off_by(0.0, 0.0))
+    assert all(test.params_ratio >= 1 and test.tokens_ratio >= 1 and test.horizon > 0 for test in found)
+
+
 def test_a_cut_that_is_refused_is_no_backtest() -> None:
     def fit(part: RunTable) -> Off:
         if part.params.max() < 1e9:
