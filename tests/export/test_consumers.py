@@ -80,6 +80,9 @@ def test_megatron_builds_a_blended_dataset_of_exactly_our_shares(tmp_path: Path)
 
 
 def test_streaming_draws_exactly_our_shares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers.utils import is_torchvision_available
+
+    is_torchvision_available()  # transformers remembers its first answer: let it be the true one
     for name in ("torchvision", "torchvision.datasets", "torchvision.transforms", "torchvision.transforms.functional"):
         # Its vision part is imported with the package and is not wanted here.
         stand_in = types.ModuleType(name)
