@@ -1,6 +1,6 @@
 """Laws that are not convex are searched, never certified."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -10,11 +10,13 @@ import pytest
 
 from mixlaw.errors import Refused
 from mixlaw.fit import fit
+from mixlaw.law import Law
 from mixlaw.laws.base import MixingFit, MixingLaw
 from mixlaw.limits import Limits
 from mixlaw.optimize import find
 from mixlaw.optimize.find import optimize
 from mixlaw.optimize.nonconvex import search
+from mixlaw.optimize.optimum import Optimum
 from mixlaw.optimize.program import Ceilings, Program
 from mixlaw.runs import check_runs
 
@@ -78,8 +80,8 @@ def test_the_search_is_deterministic() -> None:
     assert np.array_equal(first.proportions, second.proportions) and first.others == second.others
 
 
-@pytest.fixture
-def two_wells(monkeypatch: pytest.MonkeyPatch) -> Any:
+@pytest.fixture(scope="module")
+def two_wells() -> Iterator[Law]:
     """A fitted law whose mixing law at scale is the one with two wells."""
     mixtures = np.random.default_rng(0).dirichlet(np.ones(3), 30)
     frame = pd.DataFrame(mixtures, columns=[f"mix.{name}" for name in DOMAINS])
@@ -87,12 +89,17 @@ def two_wells(monkeypatch: pytest.MonkeyPatch) -> Any:
     frame["run"], frame["params"], frame["tokens"] = frame.index.astype(str), 1_000_000, 10_000_000
     law = fit(check_runs(frame), "exponential")
     at = law.at()
-    monkeypatch.setattr(type(law), "at", lambda *_: replace(at, law=LAW))
-    return law
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Law, "at", lambda *_: replace(at, law=LAW))
+        yield law
 
 
-def test_an_optimum_of_a_law_that_is_not_convex_is_never_certified(two_wells: Any) -> None:
-    found = optimize(two_wells)
+@pytest.fixture(scope="module")
+def found(two_wells: Law) -> Optimum:
+    return optimize(two_wells)
+
+
+def test_an_optimum_of_a_law_that_is_not_convex_is_never_certified(found: Optimum) -> None:
     assert not found.certified
     assert found.gap is None and found.lower_bound is None
     assert found.mixture.proportions == pytest.approx(WELLS[1], abs=1e-3)
@@ -100,13 +107,13 @@ def test_an_optimum_of_a_law_that_is_not_convex_is_never_certified(two_wells: An
     assert "is not convex: this is the best of 12 searches" in found.warnings[0]
 
 
-def test_the_certified_optimum_of_the_best_convex_law_stands_beside_it(two_wells: Any) -> None:
-    beside = optimize(two_wells).convex_optimum
+def test_the_certified_optimum_of_the_best_convex_law_stands_beside_it(found: Optimum) -> None:
+    beside = found.convex_optimum
     assert beside is not None and beside.certified
     assert beside.origin["law"] in find.CANDIDATES
     assert beside.gap is not None and beside.gap <= 1e-9
 
 
-def test_limits_the_search_cannot_meet_are_refused(two_wells: Any) -> None:
+def test_limits_the_search_cannot_meet_are_refused(two_wells: Law) -> None:
     with pytest.raises(Refused, match="searches found no mixture that meets loss of 't'"):
         optimize(two_wells, at_most={"t": 1.5})
