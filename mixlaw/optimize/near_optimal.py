@@ -50,4 +50,6 @@ def ranges(program: Program, best: Solution, slack: float) -> Array:
             reached = solve(replace(near, price=price), tolerance=ENOUGH, start=best.proportions)
             ends = reached.proportions[domain] if near.violation(reached.proportions) <= ENOUGH else proportion
             found[domain, end] = sign * min(sign * ends, sign * proportion)
-    return found
+    floor, cap = program.limits.floor[:, None], program.limits.cap[:, None]
+    at_floor = np.where(found - floor <= ENOUGH, floor, found)
+    return np.where(cap - at_floor <= ENOUGH, cap, at_floor)
