@@ -73,7 +73,7 @@ def run(
     ] = SLACK,
     trust: Trust = False,
     discount_repeats: Annotated[
-        bool, typer.Option(help="With --available: count repeated data for less (arXiv 2305.16264).")
+        bool, typer.Option("--discount-repeats", help="With --available: count repeated data for less (2305.16264).")
     ] = False,
     interval: Annotated[float, typer.Option(help="How often the interval is to hold the measured loss.")] = 0.9,
     output: Annotated[
