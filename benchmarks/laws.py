@@ -85,8 +85,13 @@ def _errors_and_ranks(kind: str, runs: Swarm, test: Swarm) -> tuple[float, float
     except Refused:
         return None
     rmse = np.sqrt(((predicted - test.losses) ** 2).mean(axis=0))
-    ranks = [spearmanr(predicted[:, v], test.losses[:, v]).statistic for v in range(len(test.targets))]
+    ranks = [_rank(predicted[:, v], test.losses[:, v]) for v in range(len(test.targets))]
     return float(rmse.mean()), 100 * float(np.mean(ranks))
+
+
+def _rank(predicted: Array, measured: Array) -> float:
+    """Spearman's correlation; 0 where a law predicts the same loss for all."""
+    return float(spearmanr(predicted, measured).statistic) if np.ptp(predicted) > 0 else 0.0
 
 
 def one_target() -> str:
@@ -95,7 +100,7 @@ def one_target() -> str:
     place = train.targets.index("pile_cc")
     alone = Swarm(train.domains, ("pile_cc",), train.proportions, train.losses[:, [place]])
     rows: list[list[str | float]] = [
-        [kind, f"{100 * spearmanr(predict(kind, alone, test.proportions)[:, 0], test.losses[:, place]).statistic:.2f}"]
+        [kind, f"{100 * _rank(predict(kind, alone, test.proportions)[:, 0], test.losses[:, place]):.2f}"]
         for kind in kinds()
     ]
     return _section(

@@ -30,8 +30,8 @@ class ScaleCandidate:
 
     Attributes:
         scale: its name.
-        params_ratio, tokens_ratio: how much larger the held-out runs were in the backtest that is compared; None if no
-            backtest is possible for all candidates.
+        params_ratio, tokens_ratio: how much larger the held-out runs were in the backtest that is compared, or in its
+            longest where candidates have none in common; None if none is possible.
         rmse, bias: of predicted minus measured, mean over targets, nats per token.
         refused: why it could not be fitted, or nothing.
     """
@@ -84,17 +84,16 @@ def choose_scale(table: RunTable, family: type[MixingLaw]) -> tuple[Surface, tup
     for scale in surfaces:
         if compared and scale != chosen and _clearly_better(compared[scale], compared[chosen]):
             chosen = scale
-    found = [_candidate(scale, compared.get(scale)) for scale in surfaces]
+    found = [
+        _candidate(scale, compared[scale]) if compared else _longest(surface) for scale, surface in surfaces.items()
+    ]
     found += [ScaleCandidate(scale, refused=why) for scale, why in refused.items()]
     return surfaces[chosen], tuple(found)
 
 
 def backtested(surface: Surface) -> tuple[ScaleCandidate, ...]:
     """The longest backtest of a surface that was named; empty for runs of one scale, which need none."""
-    if not isinstance(surface, Backtested):
-        return ()
-    tests = surface.backtests
-    return (_candidate(surface.scale, max(tests, key=lambda test: test.horizon) if tests else None),)
+    return (_longest(surface),) if isinstance(surface, Backtested) else ()
 
 
 def longest_shared(tests: list[tuple[Backtest, ...]]) -> tuple[Backtest, ...] | None:
@@ -125,6 +124,10 @@ def _candidate(scale: str, test: Backtest | None) -> ScaleCandidate:
     return ScaleCandidate(
         scale, test.params_ratio, test.tokens_ratio, float(np.nanmean(test.rmse)), float(np.nanmean(test.bias))
     )
+
+
+def _longest(surface: Surface) -> ScaleCandidate:
+    return _candidate(surface.scale, max(_backtests(surface), key=lambda test: test.horizon, default=None))
 
 
 def _backtests(surface: Surface) -> tuple[Backtest, ...]:

@@ -251,7 +251,7 @@ def _far(residuals: Array, weights: Array, runs: Sequence[str]) -> list[str]:
         for n in np.argsort(-sizes, kind="stable").tolist()
         if weights[n] > 0 and (weights[n] < DOWNWEIGHTED or sizes[n] > limit)
     ]
-    return [f"far from the law, in nats: {_listed(far)}; look at the logs"] if far else []
+    return [f"far from the law, in nats: {_listed(far)}; check their logs"] if far else []
 
 
 def _rank_correlation(first: Array, second: Array) -> float | None:

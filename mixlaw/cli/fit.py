@@ -59,9 +59,14 @@ def _describe(console: Console, law: Law) -> None:
         markup=False,
     )
     if law.diagnostics.candidates:
+        console.print("\ncandidates, by cross-validation over mixtures; 1 - R² of held-out losses, mean of targets")
         console.print(_candidates(law))
     if law.diagnostics.scales:
+        console.print("\nways across scales, by predicting the largest runs from smaller ones; nats per token")
         console.print(_scales(law))
+    console.print(
+        "\ntargets: error on held-out mixtures, noise of a run about the law, half of the mean interval; nats per token"
+    )
     console.print(_targets(law.diagnostics))
     for note in _notes(law.diagnostics):
         console.print(f"note: {note}", markup=False)
@@ -69,7 +74,7 @@ def _describe(console: Console, law: Law) -> None:
 
 def _candidates(law: Law) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left")
-    for heading in ("candidate", "parameters", "convex", "held-out error / spread", "behind the best", ""):
+    for heading in ("candidate", "parameters", "convex", "1 - R²", "behind the best", ""):
         table.add_column(heading, justify="left" if heading in ("candidate", "") else "right")
     for candidate in law.diagnostics.candidates:
         if candidate.score is None or candidate.behind is None:
@@ -84,7 +89,7 @@ def _candidates(law: Law) -> Table:
 
 def _scales(law: Law) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("scale", "backtest: params x", "tokens x", "error", "bias", ""):
+    for heading in ("scale", "params x", "tokens x", "error", "bias", ""):
         table.add_column(heading, justify="left" if heading in ("scale", "") else "right")
     for candidate in law.diagnostics.scales:
         cells = [_number(candidate.params_ratio, 2), _number(candidate.tokens_ratio, 2)]
