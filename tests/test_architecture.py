@@ -72,7 +72,7 @@ def test_imports_point_down(module: Path) -> None:
 def test_functions_import_only_optional_extras(module: Path) -> None:
     for name, inside, line in imports(module):
         trains = module.is_relative_to(PACKAGE / "cli") and name.startswith(
-            ("mixlaw.train", "mixlaw.launch", "mixlaw.study")
+            ("mixlaw.train", "mixlaw.launch", "mixlaw.conduct")
         )
         draws = module.is_relative_to(PACKAGE / "cli") and name.startswith("mixlaw.report")
         assert not inside or name.split(".")[0] in OPTIONAL or trains or draws, f"{module.name}:{line} imports {name}"
