@@ -33,7 +33,9 @@ AtMost = Annotated[
     list[str] | None,
     typer.Option(help="Largest predicted loss allowed, target=1.84; repeatable.", show_default=False),
 ]
-Trust = Annotated[bool, typer.Option("--trust", help="Keep every domain within 1.5 times the largest proportion of any run.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Keep every domain within 1.5 times the largest proportion of any run.")
+]
 
 
 def limits_from(
