@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-PIECE_ELEMENTS = 1 << 18
-"""Logits of one piece on a CPU: 1 MB of float32, about half of a core's second-level cache."""
+PIECE_ELEMENTS = 1 << 20
+"""Logits of one piece on a CPU, 4 MB: 1.1 to 1.4 times as fast as all at once for vocabularies of 1k to 8k."""
 
 PIECE_ELEMENTS_CUDA = 1 << 28
 """Logits of one piece on a GPU: large enough to fill it, small beside its memory."""
@@ -51,12 +51,15 @@ class _MeanHeadLoss(torch.autograd.Function):
         head_slope = torch.zeros(head.shape, dtype=torch.promote_types(head.dtype, torch.float32), device=head.device)
         total = head_slope.new_zeros(hidden.shape[0])
         for logits, piece, place in _pieces(hidden, head, labels):
-            normaliser = torch.logsumexp(logits, -1, keepdim=True)
             index = piece.unsqueeze(2)
-            total += (normaliser - logits.gather(2, index)).sum((1, 2))
-            slope = logits.sub_(normaliser).exp_()
-            slope.scatter_add_(2, index, slope.new_full(index.shape, -1.0))
-            slope = slope.mul_(1.0 / count).to(hidden.dtype)
+            largest = logits.amax(-1, keepdim=True)
+            right = logits.gather(2, index) - largest
+            slope = logits.sub_(largest).exp_()  # in place: passes over the logits are the cost of a small model
+            normaliser = slope.sum(-1, keepdim=True)
+            total += (normaliser.log() - right).sum((1, 2))
+            slope.mul_(1.0 / (count * normaliser))
+            slope.scatter_add_(2, index, slope.new_full(index.shape, -1.0 / count))
+            slope = slope.to(hidden.dtype)
             hidden_slope[:, place] = torch.bmm(slope, head)
             head_slope += torch.bmm(slope.transpose(1, 2), hidden[:, place])
         context.save_for_backward(hidden_slope, head_slope.to(head.dtype))

@@ -51,11 +51,11 @@ class Shape:
 
 LADDER = (
     Shape("0.03M", width=32, layers=2, heads=2, inner=96),
-    Shape("0.05M", width=48, layers=2, heads=3, inner=128),
-    Shape("0.1M", width=64, layers=2, heads=4, inner=160),
-    Shape("0.2M", width=64, layers=4, heads=4, inner=176),
-    Shape("0.3M", width=80, layers=4, heads=5, inner=216),
-    Shape("0.4M", width=96, layers=4, heads=4, inner=224),
+    Shape("0.05M", width=48, layers=2, heads=2, inner=128),
+    Shape("0.1M", width=64, layers=2, heads=2, inner=160),
+    Shape("0.2M", width=64, layers=4, heads=2, inner=176),
+    Shape("0.3M", width=80, layers=4, heads=2, inner=216),
+    Shape("0.4M", width=96, layers=4, heads=3, inner=224),
     Shape("0.7M", width=128, layers=4, heads=4, inner=288),
     Shape("1M", width=128, layers=5, heads=4, inner=352),
     Shape("2M", width=160, layers=6, heads=5, inner=480),
