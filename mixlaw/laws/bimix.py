@@ -16,7 +16,7 @@ FEWEST_MIXTURES = 3
 OFFSET = 1e-4
 """Proportion that stands for none: the law itself is infinite there."""
 
-HUBER = 5.0
+HUBER = 7.0
 """As for the exponential law."""
 
 FACTOR_SPREAD = 2.0

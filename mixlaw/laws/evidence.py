@@ -8,10 +8,11 @@ runs are many or exact (with no noise they vanish, and a law is recovered to rou
 
 The noise is the fixed point of
 
-    sigma² = sum_i clip(r_i, h sigma)² / (kappa (n - gamma)),   gamma = trace(A^-1 J' W J),   A = J' W J + sigma² K,
+    sigma² = sum_i clip(r_i, 2 sigma)² / (kappa (n - gamma)),   gamma = trace(A^-1 J' W J),   A = J' W J + sigma² K,
 
-MacKay's (1992) evidence rule, with Huber's (1964) proposal 2 for the scale: residuals beyond h sigma count as h sigma,
-and kappa = E[min(z², h²)] keeps the rule unbiased for normal noise. gamma counts the parameters the runs decide.
+MacKay's (1992) evidence rule, with Huber's (1964) proposal 2 for the scale: residuals beyond 2 sigma count as 2 sigma,
+and kappa = E[min(z², 4)] keeps the rule unbiased for normal noise; up to a fifth of the runs may have diverged without
+passing for noise. gamma counts the parameters the runs decide.
 """
 
 from collections.abc import Sequence
@@ -26,15 +27,21 @@ from mixlaw.laws.levenberg import Curve, Mask, Minimum, Problem, minimise
 from mixlaw.laws.measured import Measured
 from mixlaw.mixture import Array
 
+CLIP = 2.0
+"""Residuals beyond this many times the noise count as that, in the rule for the noise."""
+
+KAPPA = float(2 * ndtr(CLIP) - 1 - CLIP * np.sqrt(2 / np.pi) * np.exp(-(CLIP**2) / 2) + 2 * CLIP**2 * ndtr(-CLIP))
+"""E[min(z², CLIP²)] of a standard normal z."""
+
 FIRST_NOISE = 0.1
 """Noise assumed while the starts compete, as a share of the losses' standard deviation."""
 
 START_STEPS = 12
 """Steps each start is given before the best is kept."""
 
-EXACT_WITHIN, EXACT_STEPS = 0.3, 30
-"""Misfit under the prior, as a share of the losses' standard deviation, within which exact agreement without the prior
-is looked for, and the steps that search is given."""
+EXACT_STEPS = ((0.3, 30), (0.01, 200))
+"""Exact agreement without the prior is looked for where the misfit is within a share of the losses' standard deviation,
+with so many steps; again where the first steps came close."""
 
 ROUNDS = 80
 """Most updates of the noise; the fixed point is usually met in 5 to 12."""
@@ -81,6 +88,8 @@ class Posterior:
         precision: (V, p, p) what priors and anchors add to J' W J, and a large number where a bound holds a parameter.
         objective: (V,) minimised sum of Huber's function and penalties, nats².
         held: (V, p) whether a bound holds the parameter.
+        deviation: (V, p) standard deviation of each parameter; 0 where a bound holds it.
+        lower: (V, p) lower bounds.
         converged: (V,).
     """
 
@@ -91,7 +100,14 @@ class Posterior:
     precision: Array
     objective: Array
     held: Mask
+    deviation: Array
+    lower: Array
     converged: Mask
+
+    def reaches_lower(self, parameter: int) -> Mask:
+        """(V,) whether the runs cannot tell a parameter from its lower bound: it is there, or within two deviations."""
+        below = self.theta[:, parameter] - 2 * self.deviation[:, parameter] <= self.lower[:, parameter]
+        return np.asarray(below)
 
     def fit(self, law: MixingLaw, runs: Measured, said: Sequence[Sequence[str]] | None = None) -> MixingFit:
         """The fit of a law with these parameters, with what is to be said (V sequences) about each target."""
@@ -136,7 +152,7 @@ def most_probable(curve: Curve, starts: Array, losses: Array, prior: Prior, hube
         theta[active], residuals[active] = minimum.theta, minimum.residuals
         objective[active], converged[active] = minimum.objective, minimum.converged
         freedom[active] = part.count - _decided(curve, problem, minimum, part.runs)
-        update = part.noise(problem, minimum.residuals, freedom[active])
+        update = part.noise(noise[active], minimum.residuals, freedom[active])
         noise[active], settled = fixed_point.step(active, update, part.spread)
         active = active[~settled]
         if not len(active):
@@ -198,12 +214,16 @@ class _Frame:
         mean: Array = (self.measured * residuals[:, : self.runs] ** 2).sum(axis=1) / self.count
         return np.sqrt(mean)
 
-    def noise(self, problem: Problem, residuals: Array, freedom: Array) -> Array:
+    def typical(self, residuals: Array) -> Array:
+        """(V,) standard deviation that normal residuals with this median size would have."""
+        sizes = np.where(self.measured, np.abs(residuals[:, : self.runs]), np.nan)
+        return 1.4826 * np.nanmedian(sizes, axis=1)
+
+    def noise(self, noise: Array, residuals: Array, freedom: Array) -> Array:
         """(V,) the right-hand side of the rule for the noise."""
-        clipped = np.minimum(np.abs(residuals), problem.huber)[:, : self.runs]
+        clipped = np.minimum(np.abs(residuals[:, : self.runs]), CLIP * noise[:, None])
         squares = (self.measured * clipped**2).sum(axis=1)
-        kappa = _clipped_variance(self.huber)
-        update = np.sqrt(squares / (kappa * np.maximum(freedom, 1e-9 * self.count)))
+        update = np.sqrt(squares / (KAPPA * np.maximum(freedom, 1e-9 * self.count)))
         bounded: Array = np.clip(update, EXACT * self.spread, 10 * self.spread)
         return bounded
 
@@ -236,26 +256,30 @@ class _FixedPoint:
 
 
 def _best_start(curve: Curve, starts: Array, frame: _Frame) -> tuple[Array, Array]:
-    """Where the best of the starts leads in a few steps of plain least squares, (V, p); the first of those that tie.
+    """Where the best of the starts leads in a few robust steps, (V, p); the first of those that tie.
 
-    With it the noise (V,) to begin with: from above (the root mean square with half the runs' worth of freedom), or,
+    With it the noise (V,) to begin with: from above (twice what the median residual tells, as if half the freedom were
+    spent), or,
     where more runs than parameters agree with the law to rounding, none. That cannot be chance, and a prior that is far
     off must not hide it.
     """
     count, targets, parameters = starts.shape
-    each = frame.problem(FIRST_NOISE * frame.spread, huber=np.inf).take(np.tile(np.arange(targets), count))
+    each = frame.problem(FIRST_NOISE * frame.spread, huber=CLIP).take(np.tile(np.arange(targets), count))
     reached = minimise(curve, starts.reshape(count * targets, parameters), each, iterations=START_STEPS)
     best = np.argmin(reached.objective.reshape(count, targets), axis=0)
     chosen = best * targets + np.arange(targets)
     theta, error = reached.theta[chosen], frame.error(reached.residuals[chosen])
-    noise = np.maximum(np.sqrt(2.0) * error, EXACT * frame.spread)
-    close = np.flatnonzero((frame.count > parameters) & (error < EXACT_WITHIN * frame.spread))
-    if len(close):
+    noise = np.maximum(2 * frame.typical(reached.residuals[chosen]), EXACT * frame.spread)
+    near = theta.copy()
+    for within, steps in EXACT_STEPS:
+        close = np.flatnonzero((frame.count > parameters) & (error < within * frame.spread))
+        if not len(close):
+            break
         part = frame.take(close)
-        bare = minimise(curve, theta[close], part.problem(EXACT * part.spread, huber=np.inf), iterations=EXACT_STEPS)
-        exact = part.error(bare.residuals) < 1e-8 * part.spread
-        theta[close[exact]], noise[close[exact]] = bare.theta[exact], EXACT * part.spread[exact]
-    return theta, noise
+        bare = minimise(curve, near[close], part.problem(EXACT * part.spread, huber=np.inf), iterations=steps)
+        near[close], error[close] = bare.theta, part.error(bare.residuals)
+    exact = error < 1e-8 * frame.spread
+    return np.where(exact[:, None], near, theta), np.where(exact, EXACT * frame.spread, noise)
 
 
 def _decided(curve: Curve, problem: Problem, minimum: Minimum, runs: int) -> Array:
@@ -288,9 +312,12 @@ def _posterior(curve: Curve, minimum: Minimum, problem: Problem, noise: Array, f
     slopes = curve.slopes(minimum.theta)
     anchored = slopes[:, runs:] * np.sqrt(weights[:, runs:])[:, :, None]
     precision = problem.precision + np.matmul(anchored.transpose(0, 2, 1), anchored)
-    strength = 1e6 * np.einsum("bn,bnp->bp", weights[:, :runs], slopes[:, :runs] ** 2)
+    measured = slopes[:, :runs] * np.sqrt(weights[:, :runs])[:, :, None]
+    normal = np.matmul(measured.transpose(0, 2, 1), measured)
+    strength = 1e6 * np.einsum("bpp->bp", normal)
     diagonal = np.arange(precision.shape[1])
     precision[:, diagonal, diagonal] += np.where(held, strength, 0.0)
+    deviation = noise[:, None] * _root_of_inverse(normal + precision)
     return Posterior(
         theta=minimum.theta,
         noise=noise,
@@ -299,13 +326,17 @@ def _posterior(curve: Curve, minimum: Minimum, problem: Problem, noise: Array, f
         precision=precision,
         objective=minimum.objective,
         held=held,
+        deviation=np.where(held, 0.0, deviation),
+        lower=problem.lower,
         converged=minimum.converged,
     )
 
 
-def _clipped_variance(huber: float) -> float:
-    """E[min(z², huber²)] of a standard normal z."""
-    if not np.isfinite(huber):
-        return 1.0
-    density = np.exp(-(huber**2) / 2) / np.sqrt(2 * np.pi)
-    return float(2 * ndtr(huber) - 1 - 2 * huber * density + 2 * huber**2 * ndtr(-huber))
+def _root_of_inverse(matrix: Array) -> Array:
+    """Square roots of the diagonal of the inverse of symmetric positive semidefinite matrices (B, p, p)."""
+    size = np.einsum("bpp->bp", matrix)
+    scale = 1 / np.sqrt(np.where(size > 0, size, 1.0))
+    scaled = matrix * scale[:, :, None] * scale[:, None, :] + 1e-13 * np.eye(matrix.shape[1])
+    variance = np.einsum("bpp->bp", np.linalg.inv(scaled)) * scale**2
+    root: Array = np.sqrt(np.maximum(variance, 0.0))
+    return root

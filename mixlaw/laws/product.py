@@ -15,7 +15,7 @@ from mixlaw.mixture import Array
 
 FEWEST_MIXTURES = 3
 
-HUBER = 5.0
+HUBER = 7.0
 """As for the exponential law."""
 
 SLOPE_SPREAD, RATE_SPREAD = 10.0, 5.0

@@ -18,7 +18,7 @@ FEWEST_MIXTURES = 3
 OFFSET = 1e-4
 """Proportion added under the root, so that a domain left out has a finite slope."""
 
-HUBER = 5.0
+HUBER = 7.0
 """As for the exponential law."""
 
 SLOPE_SPREAD = 2.0
@@ -65,8 +65,8 @@ class RootExponential(MixingLaw):
         found = most_probable(curve, starts, runs.losses - top, _prior(count, runs.losses), HUBER)
         kappa, slopes = found.theta[:, 0], found.theta[:, 1:] * found.theta[:, :1]
         law = cls(domains, targets, top - 1 / kappa, slopes[:, 0] - np.log(kappa), slopes[:, 1:], OFFSET, top)
-        unidentified = ["irreducible loss not identified: it stopped at its bound"]
-        return found.fit(law, runs, [unidentified if held else [] for held in found.held[:, 0]])
+        unidentified = ["irreducible loss not identified: the runs allow any value below the one given"]
+        return found.fit(law, runs, [unidentified if open_ else [] for open_ in found.reaches_lower(0)])
 
     def predict(self, proportions: Array) -> Array:
         """Losses (n, V) of mixtures (n, M)."""

@@ -15,7 +15,7 @@ from mixlaw.mixture import Array
 
 FEWEST_MIXTURES = 3
 
-HUBER = 5.0
+HUBER = 7.0
 """As for the exponential law, of which these are siblings."""
 
 VERTEX_SPREAD, VERTEX_FADING = 1.0, 1.5
@@ -131,8 +131,8 @@ class SharedSeparable(MixingLaw):
         found = most_probable(curve, starts, runs.losses - top, prior, HUBER)
         theta = found.theta
         law = cls(domains, targets, theta[:, 0] + top, theta[:, 1:-1], np.exp(theta[:, -1]))
-        unidentified = ["irreducible loss not identified: it stopped at its bound"]
-        return found.fit(law, runs, [unidentified if held else [] for held in found.held[:, -1]])
+        unidentified = ["irreducible loss not identified: the runs allow any value below the one given"]
+        return found.fit(law, runs, [unidentified if open_ else [] for open_ in found.reaches_lower(-1)])
 
     def predict(self, proportions: Array) -> Array:
         """Losses (n, V) of mixtures (n, M)."""

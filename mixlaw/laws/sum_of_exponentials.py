@@ -15,7 +15,7 @@ from mixlaw.mixture import Array
 
 FEWEST_MIXTURES = 3
 
-HUBER = 5.0
+HUBER = 7.0
 """As for the exponential law."""
 
 VERTEX_SPREAD, VERTEX_FADING = 1.0, 1.5
@@ -62,8 +62,8 @@ class SumOfExponentials(MixingLaw):
         )
         exponents = found.theta[:, 1:].reshape(len(targets), cls.terms, count)
         law = cls(domains, targets, found.theta[:, 0] + top, exponents)
-        unidentified = ["irreducible loss not identified: it stopped at its bound"]
-        return found.fit(law, runs, [unidentified if held else [] for held in found.held[:, 0]])
+        unidentified = ["irreducible loss not identified: the runs allow any value below the one given"]
+        return found.fit(law, runs, [unidentified if open_ else [] for open_ in found.reaches_lower(0)])
 
     def predict(self, proportions: Array) -> Array:
         """Losses (n, V) of mixtures (n, M)."""
