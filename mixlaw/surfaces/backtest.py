@@ -147,7 +147,7 @@ def scale_error(
     if not tests:
         return np.zeros(targets), (
             f"no backtest is possible at {asked}: the runs cannot be cut below their largest scale; the interval "
-            "rests on the spread between specifications alone",
+            "rests on the fit alone",
         )
     covering = [test for test in tests if test.covers(params_ratio, tokens_ratio)]
     if covering:

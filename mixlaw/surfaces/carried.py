@@ -49,6 +49,10 @@ class CarriedSurface(Surface):
         """(V,) standard deviation between specifications, nats per token; 0 for a surface that has one."""
         return np.zeros(len(self.targets))
 
+    def fit_error_at(self, params: float, tokens: float) -> Array:
+        """(V,) standard deviation that the fit itself admits, nats per token; 0 for a surface that cannot tell."""
+        return np.zeros(len(self.targets))
+
     @classmethod
     def fit(cls, table: RunTable, family: type[MixingLaw]) -> Self:
         """Fit to a run table and to its lower parts, which tell how well it carries."""
@@ -68,7 +72,7 @@ class CarriedSurface(Surface):
             proportions,
             losses[carried],
             np.arange(len(proportions)),
-            np.hypot(error, self.spread_at(params, tokens)),
+            np.hypot(np.maximum(error, self.fit_error_at(params, tokens)), self.spread_at(params, tokens)),
             (*self.reach.warnings(params, tokens), *said, *_left_out(len(losses) - len(proportions), len(losses))),
         )
 

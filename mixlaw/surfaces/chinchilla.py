@@ -38,7 +38,6 @@ class Chinchilla(ParametricSurface):
     """
 
     scale: ClassVar[str] = "chinchilla"
-    uses_mixture: ClassVar[bool] = False
 
     @classmethod
     def curve(cls, places: Places) -> SumOfTerms:

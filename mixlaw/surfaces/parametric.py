@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -64,8 +64,6 @@ class ParametricSurface(Surface):
     unsettled: tuple[str, ...]
     reach: Reach
     backtests: tuple[Backtest, ...]
-
-    uses_mixture: ClassVar[bool] = True
 
     @classmethod
     @abstractmethod
@@ -157,7 +155,7 @@ class ParametricSurface(Surface):
             self.proportions,
             law.predict(self.proportions) + self.offsets,
             np.arange(len(self.proportions)),
-            np.hypot(error, self._shared_error(params, tokens)),
+            np.maximum(error, self._shared_error(params, tokens)),
             (*self.reach.warnings(params, tokens), *said),
         )
 

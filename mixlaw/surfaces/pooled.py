@@ -13,6 +13,7 @@ from mixlaw.mixture import Array
 from mixlaw.runs import RunTable
 from mixlaw.surfaces.backtest import mean_of_known
 from mixlaw.surfaces.carried import CarriedSurface, array_of, lists
+from mixlaw.surfaces.curve_error import curve_covariance, curve_deviation
 from mixlaw.surfaces.curves import same_scale, training_curves
 from mixlaw.surfaces.nested import Nested
 from mixlaw.surfaces.power import EXPONENTS
@@ -94,10 +95,12 @@ class Pooled(CarriedSurface):
 
     Attributes:
         fits: one for each specification.
+        covariance: (V, 6, 6) of the first specification's curve.
         nested: the nested law, if there are runs for it.
     """
 
     fits: tuple[PooledFit, ...]
+    covariance: Array
     nested: Nested | None
 
     scale: ClassVar[str] = "pooled"
@@ -124,7 +127,7 @@ class Pooled(CarriedSurface):
             curves.proportions,
             reach,
             (),
-            _fit_all(Rows.of(curves), len(curves.proportions)),
+            *_fit_all(Rows.of(curves), len(curves.proportions)),
             _nested(table, family, reach),
         )
 
@@ -149,6 +152,10 @@ class Pooled(CarriedSurface):
         spread: Array = np.sqrt((mean**2).sum(axis=0) / (specifications - 1))
         return spread
 
+    def fit_error_at(self, params: float, tokens: float) -> Array:
+        """(V,) standard deviation of the first specification's curve: what is left open by sizes and tokens so few."""
+        return curve_deviation(self.fits[0].curve, self.covariance, params, tokens)
+
     def by_specification(self, params: float, tokens: float) -> Array:
         """(specifications, G, V) losses; the last has the nested law's level, where it reaches.
 
@@ -168,6 +175,7 @@ class Pooled(CarriedSurface):
         return {
             **super().parameters(),
             "fits": [{"curve": fit.curve.parameters(), "deviations": lists(fit.deviations)} for fit in self.fits],
+            "covariance": self.covariance.tolist(),
             "nested": None if self.nested is None else self.nested.parameters(),
         }
 
@@ -183,6 +191,7 @@ class Pooled(CarriedSurface):
                 PooledFit(SharedCurve.from_parameters(fit["curve"]), array_of(fit["deviations"]))
                 for fit in parameters["fits"]
             ),
+            np.array(parameters["covariance"]),
             None if nested is None else Nested.from_parameters(domains, targets, nested),
         )
 
@@ -204,8 +213,8 @@ def _nested(table: RunTable, family: type[MixingLaw], reach: Reach) -> Nested | 
     return Nested.carry_from(table, family, step_exponents) if reach.token_counts > 1 else None
 
 
-def _fit_all(rows: Rows, mixtures: int) -> tuple[PooledFit, ...]:
-    """Every specification, with noise and robust weights from the residuals of the first."""
+def _fit_all(rows: Rows, mixtures: int) -> tuple[tuple[PooledFit, ...], Array]:
+    """Every specification, with noise and robust weights from the residuals of the first, and its covariance."""
     weights = np.isfinite(rows.losses).astype(float)
     noise = np.full(rows.losses.shape[1], FIRST_NOISE)
     for _ in range(PASSES):
@@ -222,7 +231,11 @@ def _fit_all(rows: Rows, mixtures: int) -> tuple[PooledFit, ...]:
     for kind in SPECIFICATIONS:
         curve = curves[kind.interaction, kind.shared_exponents]
         fits.append(PooledFit(curve, _deviations(rows, cells, curve, kind.deviation, weights, noise, mixtures)[0]))
-    return tuple(fits)
+    first = SPECIFICATIONS[0]
+    covariance = curve_covariance(
+        cells, fits[0].curve, interaction=first.interaction, shared_exponents=first.shared_exponents
+    )
+    return tuple(fits), covariance
 
 
 def _curve(cells: Cells, kind: Specification) -> SharedCurve:

@@ -71,7 +71,7 @@ def clustered_covariance(slopes: Array, residuals: Array, run: Index, precision:
     """Covariance (V, p, p) of least-squares parameters whose errors go together within a run (Liang & Zeger 1986).
 
     A run with a hundred checkpoints is one run: its residuals are summed, weighted with the slopes, before they are
-    squared. The priors hold what no run decides, in units of the noise.
+    squared. The priors hold what no run decides, in units of the noise, and leave it as unsure as they are.
 
     Args:
         slopes: (V, n, p) derivatives of the predictions.
@@ -91,6 +91,7 @@ def clustered_covariance(slopes: Array, residuals: Array, run: Index, precision:
     scale = np.sqrt(np.maximum(np.einsum("vpp->vp", normal), np.finfo(float).tiny))
     outer = scale[:, :, None] * scale[:, None, :]
     inverse = np.linalg.pinv(normal / outer, rcond=1e-10, hermitian=True) / outer
+    meat += noise[:, None, None] ** 2 * precision
     covariance: Array = np.matmul(inverse, np.matmul(meat, inverse))
     return covariance
 
