@@ -47,7 +47,7 @@ def styled() -> Iterator[None]:
 
 
 def svg(figure: Figure) -> str:
-    """The figure as an `<svg>` element: no XML header, no date; it shrinks with its container but does not outgrow it."""
+    """The figure as an `<svg>` element: no header, no date; it shrinks with its container but does not outgrow it."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
