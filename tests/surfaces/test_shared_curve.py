@@ -14,7 +14,7 @@ SIZES, TOKENS = (1e7, 3e7, 1e8), (2e9, 4e9, 8e9, 1.6e10)
 def rows(
     curve: SharedCurve, sizes: tuple[float, ...] = SIZES, noise: float = 0.0, seed: int = 0, shared: float = 0.0
 ) -> Rows:
-    """Eight mixtures with offsets of their own; `shared` is what a size, and a moment, is off the curve for all alike."""
+    """Eight mixtures with offsets of their own; `shared` is what a size or moment is off the curve for all alike."""
     random = np.random.default_rng(seed)
     offsets = random.normal(0, 0.3, (8, curve.terms.shape[1]))
     of_size, of_moment = random.normal(0, shared or 1e-300, len(sizes)), random.normal(0, shared or 1e-300, len(TOKENS))
@@ -73,13 +73,15 @@ def test_without_interaction_the_product_term_is_zero() -> None:
 
 
 def test_what_a_moment_is_off_the_curve_is_given_to_its_cells() -> None:
-    found = rows(curve_of())
+    truth = curve_of()
+    found = rows(truth)
     found.losses[found.tokens == TOKENS[1]] += 0.05
     cells = cells_of(found)
     curve = fit_shared_curve(cells, interaction=True, shared_exponents=True)
-    off = losses_of_cells(cells, curve) - curve.at(cells.params, cells.tokens)
-    assert off[cells.tokens == TOKENS[1]].mean() > 0.02
-    assert np.abs(off[cells.tokens == TOKENS[3]]).mean() < 0.012
+    above = losses_of_cells(cells, curve) - truth.at(cells.params, cells.tokens)
+    moment = np.isclose(cells.tokens, TOKENS[1])
+    assert above[moment].mean() - above[~moment].mean() == pytest.approx(0.05, abs=0.005)
+    assert (curve.at(cells.params, cells.tokens) - truth.at(cells.params, cells.tokens))[moment].mean() < 0.04
 
 
 def test_deviations_are_those_of_exponents_drawn_from_the_prior_and_shared_errors() -> None:
