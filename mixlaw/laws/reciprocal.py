@@ -23,17 +23,17 @@ effect and the first trace of it a large one."""
 HUBER = 2.0
 """Runs further off than this many times the noise are down-weighted: 95% of normal residuals are untouched."""
 
-STRENGTH_SPREAD = 2.0
-"""Standard deviation of log a_j about their mean: domains differ by e^2 in how much they help a target."""
+STRENGTH_SPREAD = 4.0
+"""Standard deviation of log a_j about their mean: domains differ by e^4 in how much they help a target."""
 
-EXPONENT, EXPONENT_SPREAD, SHARED_SPREAD = 0.4, 0.3, 1.0
-"""Exponents g_j: exp(N(log 0.4, 1)) for all domains together, within which one domain differs by a factor e^±0.3."""
+EXPONENT, EXPONENT_SPREAD, SHARED_SPREAD = 0.4, 0.2, 1.0
+"""Exponents g_j: exp(N(log 0.4, 1)) for all domains together, within which one domain differs by a factor e^±0.2."""
 
 OUTER_SPREAD = 0.5
 """Standard deviation of log b about 0, where b = 1 is the additive law of Shukor et al. (2025)."""
 
-VERTEX_SPREAD = 1.0
-"""Each domain alone loses as much as the worst run, give or take this many ranges of the losses."""
+VERTEX_LEVEL, VERTEX_SPREAD = 0.3, 0.7
+"""Each domain alone loses this many ranges of the losses more than the worst run, give or take so many."""
 
 NARROWEST_GAP, WIDEST_GAP = 0.02, 50.0
 """Bounds of the worst loss minus the irreducible loss, in ranges of the losses."""
@@ -237,7 +237,7 @@ def _prior(domains: int, losses: Array) -> Prior:
     lower[:, 0], upper[:, 0] = -np.log(WIDEST_GAP * span), -np.log(NARROWEST_GAP * span)
     lower[:, exponents], upper[:, exponents] = np.log(SMALLEST_EXPONENT), 0.0
     lower[:, -1], upper[:, -1] = np.log(span) - FARTHEST, np.log(span) + FARTHEST
-    anchors = np.zeros((targets, domains))
+    anchors = np.repeat(VERTEX_LEVEL * span[:, None], domains, axis=1)
     return Prior(precision, centre, lower, upper, anchors, vertex_spread(losses, domains, VERTEX_SPREAD))
 
 
