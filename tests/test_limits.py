@@ -1,5 +1,7 @@
 """Limits allow what they say, and refuse what no mixture meets, naming which and by how much."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -78,6 +80,15 @@ def test_rows_against_floors_name_the_floors() -> None:
     limits = Limits.of(NAMES, floors={"code": 0.3, "web": 0.1})
     with pytest.raises(Refused, match=r"code \+ web <= 0.2; web >= 0.1; code >= 0.3; .*relax.*by 0.2"):
         limits.with_rows(np.array([[1.0, 1.0, 0.0]]), np.array([0.2]), ("code + web <= 0.2",))
+
+
+def test_no_limit_is_to_be_relaxed_beyond_what_a_proportion_can_be() -> None:
+    limits = Limits.of(NAMES, floors={"code": 0.3, "web": 0.1})
+    with pytest.raises(Refused) as refused:
+        limits.with_rows(np.array([[1.0, 1.0, 0.0]]), np.array([0.1]), ("code + web <= 0.1",))
+    relaxed = re.findall(r"'\w+ >= ([\d.]+)' by ([\d.]+)", str(refused.value))
+    assert all(float(amount) <= float(floor) + 1e-9 for floor, amount in relaxed)
+    assert re.search(r"by 0\.3", str(refused.value)) or len(relaxed) > 1
 
 
 @given(st.integers(0, 100_000))

@@ -115,6 +115,15 @@ def test_limits_without_an_interior_are_no_harm() -> None:
         assert best.gap <= 1e-9
 
 
+def test_a_row_counts_the_domains_whose_proportion_is_settled() -> None:
+    names = ("a", "b", "c"), ("t",)
+    law = exponential_law(*names, np.ones(1), np.array([[0.0, -2.0, 0.0]]))
+    limits = Limits.of(names[0], floors={"a": 0.3}, caps={"a": 0.3})
+    limits = limits.with_rows(np.array([[1.0, 1.0, 0.0]]), np.array([0.5]), ("a + b <= 0.5",))
+    best = mean_of(law, limits)
+    assert best.proportions == pytest.approx([0.3, 0.2, 0.5], abs=1e-8) and best.gap <= 1e-9
+
+
 def test_a_law_as_steep_as_fits_allow_is_still_certified() -> None:
     random = np.random.default_rng(0)
     names = tuple("abcdefgh"), ("t", "u", "v")

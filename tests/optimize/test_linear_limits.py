@@ -7,7 +7,7 @@ from mixlaw.errors import Refused
 from mixlaw.limits import Limits
 from mixlaw.optimize.linear import linear_limit, with_linear_limits
 
-NAMES = ("web", "code", "books", "pile-cc", "common crawl", "web2")
+NAMES = ("web", "code", "books", "pile-cc", "common crawl", "web2", "pile")
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,7 @@ NAMES = ("web", "code", "books", "pile-cc", "common crawl", "web2")
         ("web - 2*books >= .1", {"web": -1, "books": 2}, -0.1),
         ("code <= 0.1 + 0.5 * web", {"code": 1, "web": -0.5}, 0.1),
         ("pile-cc + web2 <= 3e-1", {"pile-cc": 1, "web2": 1}, 0.3),
+        ("pile - code <= 0", {"pile": 1, "code": -1}, 0.0),
         ("'common crawl' <= 0.5", {"common crawl": 1}, 0.5),
         ("common crawl - web <= 0", {"common crawl": 1, "web": -1}, 0.0),
         ('"pile-cc" ≤ 0.5', {"pile-cc": 1}, 0.5),
@@ -61,6 +62,6 @@ def test_what_cannot_be_read_is_refused_with_the_place(text: str, message: str) 
 def test_limits_in_words_join_the_others_and_keep_their_words() -> None:
     limits = with_linear_limits(Limits.of(NAMES, caps={"web": 0.2}), ["code  +  books <= 0.4", "web2 >= 0.1"])
     assert limits.names == ("code + books <= 0.4", "web2 >= 0.1")
-    assert limits.allows(np.array([0.2, 0.2, 0.2, 0.2, 0.1, 0.1]))
-    assert not limits.allows(np.array([0.2, 0.3, 0.2, 0.1, 0.1, 0.1]))
+    assert limits.allows(np.array([0.2, 0.2, 0.2, 0.2, 0.1, 0.1, 0.0]))
+    assert not limits.allows(np.array([0.2, 0.3, 0.2, 0.1, 0.1, 0.1, 0.0]))
     assert with_linear_limits(limits, []) is limits

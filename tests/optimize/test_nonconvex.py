@@ -74,6 +74,13 @@ def test_the_search_keeps_every_limit() -> None:
     assert program.violation(found.proportions) <= 1e-9
 
 
+def test_a_row_keeps_the_search_from_the_deeper_well() -> None:
+    limits = Limits.simplex(DOMAINS).with_rows(np.array([[0.0, 0.0, 1.0]]), np.array([0.55]), ("c <= 0.55",))
+    found = search(Program.mean(LAW, limits, np.ones(1)), WELLS)
+    assert limits.allows(found.proportions)
+    assert found.proportions == pytest.approx(WELLS[0], abs=1e-3)
+
+
 def test_the_search_is_deterministic() -> None:
     program = Program.mean(LAW, Limits.simplex(DOMAINS), np.ones(1))
     first, second = search(program, WELLS), search(program, WELLS)

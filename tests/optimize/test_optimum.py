@@ -14,8 +14,11 @@ from mixlaw.fit import fit
 from mixlaw.law import Law
 from mixlaw.limits import Limits
 from mixlaw.mixture import Mixture, read_mixture
+from mixlaw.optimize import find
 from mixlaw.optimize.find import optimize
+from mixlaw.optimize.interior_point import Solution
 from mixlaw.optimize.optimum import read_optimum, write_optimum
+from mixlaw.optimize.program import Program
 from mixlaw.runs import check_runs
 
 Planted = Callable[..., pd.DataFrame]
@@ -56,6 +59,31 @@ def test_baselines_are_predicted_and_compared(law: Law) -> None:
     assert natural.probability_better is not None and 0.5 < natural.probability_better <= 1
     best = np.array(law.evidence.losses, dtype=float).mean(axis=1).argmin()
     assert found.baselines["best measured"].mixture.proportions == pytest.approx(law.evidence.proportions[best])
+
+
+def test_doubt_is_said_of_allowed_baselines_alone(law: Law) -> None:
+    """With noise of 0.01 nats uniform is surely worse than the optimum, so the doubt is made by asking for little."""
+    near = {"near": optimize(law).mixture}
+    free = optimize(law, baselines=near, limits=Limits.of(law.domains, caps={"code": 0.999}))
+    assert any("one on the near mixture with probability 0.5" in warning for warning in free.warnings) or (
+        free.mixture == near["near"]
+    )
+    capped = optimize(law, baselines=near, limits=Limits.of(law.domains, caps={"code": 0.45}))
+    assert not capped.baselines["near"].allowed
+    assert not any("near mixture" in warning for warning in capped.warnings)
+    better = capped.baselines["near"].probability_better
+    assert better is not None and better < 0.9
+
+
+def test_a_solver_that_meets_no_limit_is_not_believed(law: Law, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = find.solve
+
+    def astray(program: Program, **asked: object) -> Solution:
+        return replace(honest(program), proportions=np.array([0.5, 0.5, 0.5]))
+
+    monkeypatch.setattr(find, "solve", astray)
+    with pytest.raises(Refused, match=r"met the limits only to within 5.0e-01"):
+        optimize(law)
 
 
 def test_the_best_measured_mixture_is_not_the_luckiest_repeat(planted: Planted) -> None:
