@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -16,9 +17,15 @@ WORTH = 1.05
 """A pack twice as large has to train so many times more tokens a second."""
 
 
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Where Linux says how much of the cores a container may use: microseconds in so many microseconds, or "max"."""
+
+
 def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Cores this process may use: those it is bound to, and no more than a container's quota."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, _, period = QUOTA.read_text().partition(" ") if QUOTA.is_file() else ("max", "", "")
+    return bound if quota == "max" else max(1, min(bound, int(quota) // int(period)))
 
 
 def default_workers(setting: Setting) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from mixlaw.train.device import Compute, compute_of
+from mixlaw.train.loop import compiled_loss
 from mixlaw.train.members import Member, Setting
 from mixlaw.train.model import Layout, Pack, pack_loss, rotary
 from mixlaw.train.optimizer import Optimizer
@@ -96,7 +97,7 @@ def tokens_per_s(member: Member, setting: Setting, vocabulary: int, compute: Com
     turn = rotary(training.sequence_length, member.shape.head_width, compute.device, torch.float32)
     size = members, training.batch_tokens // training.sequence_length, training.sequence_length + 1
     batch = torch.randint(vocabulary, size, generator=torch.Generator().manual_seed(0)).to(compute.device)
-    loss = torch.compile(pack_loss) if compute.compiled else pack_loss
+    loss = compiled_loss() if compute.compiled else pack_loss
     steps, started, elapsed = -1, 0.0, 0.0
     while steps < 2 or elapsed < MEASURE_S:
         with compute.precision():

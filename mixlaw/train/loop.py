@@ -1,8 +1,9 @@
 """The one training path: a pack of members, trained in step, measured at the planned token counts."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,6 +42,12 @@ class Reports(Protocol):
         """So many more tokens were trained on, over all members."""
 
 
+@cache
+def compiled_loss() -> Callable[..., Tensor]:
+    """`pack_loss`, compiled once a process: the packs that follow one another in it share what was compiled."""
+    return torch.compile(pack_loss)
+
+
 @dataclass
 class PackRun:
     """A pack in training.
@@ -76,7 +83,7 @@ class PackRun:
         self.optimizer = Optimizer(self.pack, training)
         self.average = Average(self.pack.buffers) if training.schedule == "constant" else None
         self.turn = rotary(training.sequence_length, first.shape.head_width, self.compute.device, torch.float32)
-        self.loss = torch.compile(pack_loss) if self.compute.compiled else pack_loss
+        self.loss = compiled_loss() if self.compute.compiled else pack_loss
         totals = self.feed.totals(self.read_outs[-1])
         self.realised = totals / totals.sum(1, keepdims=True)
         self.training_loss = torch.zeros(len(self.members), device=self.compute.device)

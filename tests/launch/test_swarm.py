@@ -57,6 +57,16 @@ def rows_on_disk(folder: Path) -> int:
     return sum(path.read_bytes().count(b'"record": "row"') for path in folder.glob("runs/records-*.jsonl"))
 
 
+def children(process: "subprocess.Popen[str]") -> list[str]:
+    tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
+    return [number for path in tasks for number in path.read_text().split()]
+
+
+def swarm_is_free(folder: Path) -> bool:
+    with locked(folder / "runs"):
+        return True
+
+
 def wait_for(condition: Callable[[], bool], timeout_s: float = 120) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -114,11 +124,23 @@ def test_a_worker_that_is_killed_is_replaced_and_the_table_is_the_same(plan_of: 
     swarm(plan, tmp_path / "whole", workers=1)
     process = launched(plan, tmp_path / "study", 2)
     wait_for(lambda: rows_on_disk(tmp_path / "study") >= 2 or process.poll() is not None)
-    workers = [path.read_text().split() for path in Path(f"/proc/{process.pid}/task").glob("*/children")]
-    os.kill(int(next(number for numbers in workers for number in numbers)), signal.SIGKILL)
+    os.kill(int(children(process)[0]), signal.SIGKILL)
     assert process.wait(timeout=300) == 0
     process.communicate()
     assert (tmp_path / "study" / "runs.csv").read_bytes() == (tmp_path / "whole" / "runs.csv").read_bytes()
+
+
+def test_an_interrupt_ends_all_workers_and_keeps_what_was_measured(plan_of: Planned, tmp_path: Path) -> None:
+    process = launched(plan_of(mixtures=4, last=128000), tmp_path / "study", 2)
+    wait_for(lambda: rows_on_disk(tmp_path / "study") >= 2 or process.poll() is not None)
+    workers = [int(number) for number in children(process)]
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=60) != 0
+    process.communicate()
+    wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), timeout_s=20)
+    assert len(workers) == 2
+    assert rows_on_disk(tmp_path / "study") >= 2
+    assert swarm_is_free(tmp_path / "study")
 
 
 def test_a_run_whose_worker_dies_every_time_is_reported_and_stops_no_other(
