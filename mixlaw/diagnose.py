@@ -133,7 +133,8 @@ def diagnose(
         run for run, of_targets in zip(runs, leverage.tolist(), strict=True) if min(of_targets) > DECISIVE
     )
     if decisive:
-        said.append(f"{_listed(decisive)} decide their own predictions (leverage above {DECISIVE:g})")
+        verb = "decides its own prediction" if len(decisive) == 1 else "decide their own predictions"
+        said.append(f"{_listed(decisive)} {verb} (leverage above {DECISIVE:g})")
     return Diagnostics(
         mixtures=described.mixtures,
         parameters=parameters,

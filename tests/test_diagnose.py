@@ -107,3 +107,15 @@ def test_held_out_errors_far_beyond_the_intervals_raise_the_alarm() -> None:
     assert not any(note.startswith("intervals too narrow") for note in honest.notes)
     assert far.stretch == pytest.approx(4 * honest.stretch)
     assert any(note.startswith("intervals too narrow") for note in far.notes)
+
+
+def test_a_run_that_alone_trained_on_a_domain_decides_its_own_prediction_and_is_named() -> None:
+    proportions, losses = planted(40, 0.01)
+    proportions[:, 3] = 0
+    proportions[7] = [0.1, 0.1, 0.1, 0.7]
+    proportions /= proportions.sum(axis=1, keepdims=True)
+    losses = 2 + np.exp(proportions @ np.array([[-2.0, 0.3, 0.1, 0.2], [0.2, -2.5, 0.1, 0.3]]).T)
+    losses += 0.01 * np.random.default_rng(6).standard_normal(losses.shape)
+    found = diagnosed(proportions, losses)
+    assert any(note.startswith("run7 decide") for note in found.notes)
+    assert not any("decide" in note for note in diagnosed(*planted(40, 0.01)).notes)
