@@ -6,7 +6,7 @@ import numpy as np
 
 from mixlaw.mixture import Array
 from mixlaw.optimize.certificate import Multipliers, lower_bound
-from mixlaw.optimize.program import Program
+from mixlaw.optimize.program import Point, Program
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,14 @@ class Values:
         excess: (m,) of ceilings and rows over their bounds.
         jacobian: (m, n) slopes of the excess.
         value: the program's own objective, which the level is no part of.
+        point: what the program itself is there.
     """
 
     slope: Array
     excess: Array
     jacobian: Array
     value: float
+    point: Point
 
 
 class Box:
@@ -82,6 +84,7 @@ class Box:
             np.concatenate([excess, self.rows @ x - self.bounds]),
             np.vstack([jacobian, self.rows]),
             value,
+            point,
         )
 
     def distances(self, x: Array, slack: Array) -> Array:

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from mixlaw.mixture import Array
-from mixlaw.optimize.program import SMALLEST, Program
+from mixlaw.optimize.program import SMALLEST, Point, Program
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,20 @@ class Multipliers:
     rows: Array
 
 
-def lower_bound(program: Program, proportions: Array, multipliers: Multipliers) -> float:
+def lower_bound(program: Program, proportions: Array, multipliers: Multipliers, point: Point | None = None) -> float:
     """Bound the program's objective from below over all allowed mixtures.
 
     Args:
         program: convex.
         proportions: (M,) where the tangent is taken; the bound is tight at the optimum with its multipliers.
         multipliers: any; they are made admissible here.
+        point: the program evaluated at `proportions`, where that is at hand.
 
     Returns:
         Nats per token.
     """
     ceilings, rows = _admissible(program, multipliers)
-    limits, point = program.limits, program.at(proportions)
+    limits, point = program.limits, point or program.at(proportions)
     weights = program.weights + ceilings @ program.ceilings.weights
     kl = program.kl + float(ceilings @ program.ceilings.kl)
     tangent = weights @ point.slopes

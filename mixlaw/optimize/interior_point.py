@@ -49,6 +49,7 @@ class Solution:
         multipliers: prices of ceilings and rows.
         cap_prices: (M,) how fast the objective falls as a domain's cap rises, nats per unit of proportion.
         floor_prices: (M,) how fast it falls as a domain's floor is lowered.
+        violation: the largest violation of a limit or kept ceiling.
         iterations: Newton steps taken.
     """
 
@@ -58,12 +59,18 @@ class Solution:
     multipliers: Multipliers
     cap_prices: Array
     floor_prices: Array
+    violation: float
     iterations: int
 
     @property
     def gap(self) -> float:
         """How much any allowed mixture could improve at most, nats per token."""
         return self.value - self.lower_bound
+
+    @property
+    def outside(self) -> float:
+        """The violation, where it is more than rounding."""
+        return 0.0 if self.violation <= FEASIBLE else self.violation
 
 
 @dataclass(frozen=True)
@@ -123,16 +130,11 @@ def solve(program: Program, *, tolerance: float = STOP, start: Array | None = No
         if iterate.distances @ iterate.prices > 1e3 * tolerance:
             continue
         found = _solution(box, iterate, values, iteration)
-        if (_outside(program, found), found.gap) < (_outside(program, best), best.gap):
+        if (found.outside, found.gap) < (best.outside, best.gap):
             best = found
-        if best.gap <= tolerance and _outside(program, best) == 0:
+        if best.gap <= tolerance and best.outside == 0:
             break
     return best
-
-
-def _outside(program: Program, solution: Solution) -> float:
-    violation = program.violation(solution.proportions)
-    return 0.0 if violation <= FEASIBLE else violation
 
 
 def _interior(program: Program, start: Array | None) -> Array:
@@ -172,9 +174,11 @@ def _advance(box: Box, at: _Iterate, values: Values) -> tuple[_Iterate, Values]:
     centred = mean * min(max((left / mean) ** 3, 1e-4), 0.9)
     target = max(centred, BALANCE * _off(at, slope) / len(at.prices))
     step = direction(target, plain.distances * plain.prices)
-    if _rise(box, at, values, step, target, 0.0) >= 0:
+    fall = -_rise(box, at, values, step, target, 0.0)
+    if fall <= 0:
         step = direction(target, np.zeros(len(at.prices)))
-    return _settle(box, at, values, step, target)
+        fall = -_rise(box, at, values, step, target, 0.0)
+    return _settle(box, at, step, target, max(OVERSHOOT * fall, NEGLIGIBLE))
 
 
 def _off(at: _Iterate, slope: Array) -> float:
@@ -215,15 +219,13 @@ def _directions(box: Box, at: _Iterate, values: Values, slope: Array) -> Callabl
 
 def _reach(distances: Array, step: Array) -> float:
     """The share of a step that keeps everything positive."""
-    shrinking = step < 0
-    nearest = np.min(distances[shrinking] / -step[shrinking], initial=np.inf)
-    return min(1.0, TO_THE_BOUNDARY * float(nearest))
+    fastest = float((-step / distances).max())
+    return 1.0 if fastest <= TO_THE_BOUNDARY else TO_THE_BOUNDARY / fastest
 
 
-def _settle(box: Box, at: _Iterate, values: Values, step: _Iterate, target: float) -> tuple[_Iterate, Values]:
-    """Take as much of the step as keeps every loss finite and does not run far past the least point along it."""
+def _settle(box: Box, at: _Iterate, step: _Iterate, target: float, most: float) -> tuple[_Iterate, Values]:
+    """Take as much of the step as keeps losses finite, and ends where the Lagrangian rises by no more than `most`."""
     primal, dual = _reach(at.distances, step.distances), _reach(at.prices, step.prices)
-    most = max(-OVERSHOOT * _rise(box, at, values, step, target, 0.0), NEGLIGIBLE)
     for _ in range(HALVINGS):
         after = at.moved(step, primal, dual)
         x = np.clip(after.x, box.floor, box.cap)
@@ -255,5 +257,6 @@ def _solution(box: Box, iterate: _Iterate, values: Values, iterations: int) -> S
     proportions, multipliers = box.mixture(iterate.x), box.multipliers(iterate.prices[2 * len(box.floor) :])
     floors, caps = np.zeros(len(proportions)), np.zeros(len(proportions))
     floors[box.free], caps[box.free] = iterate.prices[:count], iterate.prices[held : held + count]
-    bound = lower_bound(program, proportions, multipliers)
-    return Solution(proportions, values.value, bound, multipliers, caps, floors, iterations)
+    bound = lower_bound(program, proportions, multipliers, values.point)
+    violation = program.violation(proportions, values.point)
+    return Solution(proportions, values.value, bound, multipliers, caps, floors, violation, iterations)

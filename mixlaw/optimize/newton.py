@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError
 from scipy.linalg.blas import dsyrk
-from scipy.linalg.lapack import dgetrf, dgetrs
+from scipy.linalg.lapack import dgetrf, dgetrs, dpotrf, dpotrs
 
 from mixlaw.mixture import Array
 
@@ -79,19 +79,31 @@ def _large(root: Array, diagonal: Array) -> Callable[[Array], Array]:
 def _dense(root: Array, diagonal: Array) -> Callable[[Array], Array]:
     matrix = dsyrk(1.0, root.T, lower=1)  # root.T is in Fortran's order, so nothing is copied
     matrix.flat[:: len(diagonal) + 1] += diagonal
-    factor = cho_factor(matrix, lower=True, check_finite=False, overwrite_a=True)
-    return lambda right: cho_solve(factor, right, check_finite=False)
+    return _cholesky(matrix)
+
+
+def _cholesky(matrix: Array) -> Callable[[Array], Array]:
+    """Factorise the lower half of a positive definite matrix, in place; LAPACK itself, for the calls are many."""
+    factor, failed = dpotrf(matrix, lower=1, overwrite_a=True)
+    if failed:
+        raise LinAlgError("the Newton system is not positive definite")
+
+    def solve(right: Array) -> Array:
+        found: Array = dpotrs(factor, right, lower=1)[0]
+        return found
+
+    return solve
 
 
 def _woodbury(root: Array, diagonal: Array) -> Callable[[Array], Array]:
     """Solve with a k by k matrix instead, and refine once: the identity loses digits when the diagonal is small."""
     inner = dsyrk(1.0, (root / np.sqrt(diagonal)).T, trans=1, lower=1)
     inner.flat[:: len(root) + 1] += 1.0
-    factor = cho_factor(inner, lower=True, check_finite=False, overwrite_a=True)
+    solve_inner = _cholesky(inner)
 
     def once(right: Array) -> Array:
         direct: Array = right / diagonal
-        direct -= (root.T @ cho_solve(factor, root @ direct, check_finite=False)) / diagonal
+        direct -= (root.T @ solve_inner(root @ direct)) / diagonal
         return direct
 
     def refined(right: Array) -> Array:

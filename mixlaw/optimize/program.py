@@ -134,11 +134,18 @@ class Program:
         """How far each ceiling (m,) is exceeded; negative where it is kept."""
         return self.ceilings.weights @ losses + self.ceilings.kl * divergence - self.ceilings.bounds
 
-    def violation(self, proportions: Array) -> float:
-        """The largest violation of any limit or kept ceiling; 0 when all are met."""
-        losses = self.law.predict(proportions[None])[0]
-        kept = self.excess(losses, self.divergence(proportions)[0])[~self.ceilings.lifted]
-        return max(self.limits.violation(proportions), float(kept.max(initial=0.0)))
+    def violation(self, proportions: Array, point: "Point | None" = None) -> float:
+        """The largest violation of any limit or kept ceiling; 0 when all are met.
+
+        Args:
+            proportions: (M,).
+            point: the program evaluated there, where that is at hand.
+        """
+        if point is not None:
+            excess = point.excess
+        else:
+            excess = self.excess(self.law.predict(proportions[None])[0], self.divergence(proportions)[0])
+        return max(self.limits.violation(proportions), float(excess[~self.ceilings.lifted].max(initial=0.0)))
 
     def divergence(self, proportions: Array) -> tuple[float, Array]:
         """KL(r‖prior) in nats and its slope (M,); both 0 where no prior is given."""
