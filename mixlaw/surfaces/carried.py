@@ -11,6 +11,7 @@ from mixlaw.laws import LAWS
 from mixlaw.laws.base import MixingLaw
 from mixlaw.mixture import Array
 from mixlaw.runs import RunTable
+from mixlaw.surfaces.arrays import lists, numbers_of
 from mixlaw.surfaces.backtest import Backtest, backtests, scale_error
 from mixlaw.surfaces.base import FitAtScale, Surface
 from mixlaw.surfaces.reach import Reach
@@ -90,7 +91,7 @@ class CarriedSurface(Surface):
         """Family, proportions, reach and backtests from `parameters()`."""
         return (
             LAWS[parameters["law"]],
-            array_of(parameters["proportions"]),
+            numbers_of(parameters["proportions"], "proportions"),
             Reach.from_parameters(parameters["reach"]),
             tuple(Backtest.from_parameters(test) for test in parameters["backtests"]),
         )
@@ -101,15 +102,3 @@ def _left_out(missing: int, count: int) -> tuple[str, ...]:
     if not missing:
         return ()
     return (f"{missing} of {count} mixtures were run at too few sizes or checkpoints to be carried here; left out",)
-
-
-def lists(array: Array) -> Any:
-    """Nested lists of an array, None where it is NaN: JSON has no NaN."""
-    values = array.astype(object)
-    values[np.isnan(array)] = None
-    return values.tolist()
-
-
-def array_of(values: Any) -> Array:
-    """The array of nested lists, NaN where they hold None."""
-    return np.array(values, dtype=float)

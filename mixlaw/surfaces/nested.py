@@ -10,7 +10,8 @@ from mixlaw.errors import Refused
 from mixlaw.laws.base import MixingLaw
 from mixlaw.mixture import Array
 from mixlaw.runs import RunTable
-from mixlaw.surfaces.carried import CarriedSurface, array_of, lists
+from mixlaw.surfaces.arrays import array_of, lists, numbers_of
+from mixlaw.surfaces.carried import CarriedSurface
 from mixlaw.surfaces.curves import Index, TrainingCurves, distinct, mean_at_size, same_scale, training_curves
 from mixlaw.surfaces.power import EXPONENTS, fit_power_curves
 from mixlaw.surfaces.reach import Reach
@@ -157,8 +158,8 @@ class Nested(CarriedSurface):
             reach,
             tests,
             np.array(parameters["mixture"], dtype=np.int64),
-            array_of(parameters["params"]),
-            array_of(parameters["tokens"]),
+            numbers_of(parameters["params"], "params"),
+            numbers_of(parameters["tokens"], "tokens"),
             array_of(parameters["last"]),
             array_of(parameters["floor"]),
             array_of(parameters["height"]),

@@ -11,9 +11,9 @@ from mixlaw.errors import Refused
 from mixlaw.laws.base import MixingFit, MixingLaw
 from mixlaw.mixture import Array
 from mixlaw.runs import RunTable
+from mixlaw.surfaces.arrays import array_of, lists, numbers_of
 from mixlaw.surfaces.backtest import Backtest, backtests, scale_error
 from mixlaw.surfaces.base import FitAtScale, Surface
-from mixlaw.surfaces.carried import array_of, lists
 from mixlaw.surfaces.curves import Index, same_scale, training_curves
 from mixlaw.surfaces.reach import Reach
 from mixlaw.surfaces.robust import clustered_covariance, robust_fit
@@ -178,10 +178,10 @@ class ParametricSurface(Surface):
         return cls(
             domains,
             targets,
-            np.array(parameters["theta"]),
-            np.array(parameters["covariance"]),
+            numbers_of(parameters["theta"], "theta"),
+            numbers_of(parameters["covariance"], "covariance"),
             (parameters["unit"][0], parameters["unit"][1]),
-            np.array(parameters["proportions"]),
+            numbers_of(parameters["proportions"], "proportions"),
             array_of(parameters["offsets"]),
             tuple(parameters["unsettled"]),
             Reach.from_parameters(parameters["reach"]),

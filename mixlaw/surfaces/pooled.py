@@ -11,8 +11,9 @@ from mixlaw.errors import Refused
 from mixlaw.laws.base import MixingLaw
 from mixlaw.mixture import Array
 from mixlaw.runs import RunTable
+from mixlaw.surfaces.arrays import array_of, lists, numbers_of
 from mixlaw.surfaces.backtest import mean_of_known
-from mixlaw.surfaces.carried import CarriedSurface, array_of, lists
+from mixlaw.surfaces.carried import CarriedSurface
 from mixlaw.surfaces.curve_error import curve_covariance, curve_deviation
 from mixlaw.surfaces.curves import same_scale, training_curves
 from mixlaw.surfaces.nested import Nested
@@ -191,7 +192,7 @@ class Pooled(CarriedSurface):
                 PooledFit(SharedCurve.from_parameters(fit["curve"]), array_of(fit["deviations"]))
                 for fit in parameters["fits"]
             ),
-            np.array(parameters["covariance"]),
+            numbers_of(parameters["covariance"], "covariance"),
             None if nested is None else Nested.from_parameters(domains, targets, nested),
         )
 

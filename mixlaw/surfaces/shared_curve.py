@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixlaw.mixture import Array
+from mixlaw.surfaces.arrays import numbers_of
 from mixlaw.surfaces.curves import SAME_SCALE, Index, TrainingCurves, distinct
 
 SIZE_EXPONENT, TOKEN_EXPONENT = (0.25, 0.3), (0.6, 0.3)
@@ -156,9 +157,9 @@ class SharedCurve:
     def from_parameters(cls, parameters: Mapping[str, Any]) -> Self:
         """Rebuild from `parameters()`."""
         return cls(
-            np.array(parameters["size_exponent"]),
-            np.array(parameters["token_exponent"]),
-            np.array(parameters["terms"]),
+            numbers_of(parameters["size_exponent"], "size_exponent"),
+            numbers_of(parameters["token_exponent"], "token_exponent"),
+            numbers_of(parameters["terms"], "terms"),
             parameters["params"],
             parameters["tokens"],
         )

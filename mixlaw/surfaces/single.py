@@ -11,8 +11,8 @@ from mixlaw.laws import LAWS
 from mixlaw.laws.base import MixingFit, MixingLaw
 from mixlaw.mixture import Array, groups_of
 from mixlaw.runs import RunTable
+from mixlaw.surfaces.arrays import array_of, lists, numbers_of
 from mixlaw.surfaces.base import FitAtScale, Surface
-from mixlaw.surfaces.carried import array_of, lists
 from mixlaw.surfaces.curves import distinct, same_scale
 from mixlaw.wording import in_words
 
@@ -88,7 +88,7 @@ class Single(Surface):
             Refused: if it does not; then the file was changed by hand, or written by a version that fits differently.
         """
         family = LAWS[parameters["law"]]
-        proportions, losses = array_of(parameters["proportions"]), array_of(parameters["losses"])
+        proportions, losses = numbers_of(parameters["proportions"], "proportions"), array_of(parameters["losses"])
         law = family.from_parameters(domains, targets, parameters["fitted"])
         fitted = family.fit(domains, targets, proportions, losses)
         apart = np.abs(law.predict(proportions) - fitted.law.predict(proportions)).max(axis=0)

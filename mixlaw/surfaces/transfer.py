@@ -11,8 +11,8 @@ from mixlaw.laws import LAWS
 from mixlaw.laws.base import MixingLaw
 from mixlaw.mixture import Array
 from mixlaw.runs import RunTable
+from mixlaw.surfaces.arrays import array_of, lists, numbers_of
 from mixlaw.surfaces.base import FitAtScale, Surface
-from mixlaw.surfaces.carried import array_of, lists
 from mixlaw.surfaces.curves import distinct, same_scale
 from mixlaw.surfaces.single import common_scale
 from mixlaw.wording import in_words
@@ -133,10 +133,10 @@ class Transfer(Surface):
             LAWS[parameters["law"]],
             float(parameters["params"]),
             float(parameters["tokens"]),
-            np.array(parameters["level"]),
-            np.array(parameters["slope"]),
-            np.array(parameters["error"]),
-            np.array(parameters["proportions"]),
+            numbers_of(parameters["level"], "level"),
+            numbers_of(parameters["slope"], "slope"),
+            numbers_of(parameters["error"], "error"),
+            numbers_of(parameters["proportions"], "proportions"),
             array_of(parameters["losses"]),
         )
 

@@ -167,3 +167,12 @@ def test_one_checkpoint_a_run_refuses_more_tokens(name: str, frame: pd.DataFrame
     assert np.isfinite(one.at(params=3e7).fit.law.predict(np.full((1, 3), 1 / 3))).all()
     with pytest.raises(Refused, match=r"one checkpoint, at 1\.6B tokens"):
         one.at(tokens=3.2e9)
+
+
+@pytest.mark.parametrize("name", SURFACES)
+def test_a_number_that_was_taken_out_of_a_file_is_refused(name: str, fitted: dict[str, Surface]) -> None:
+    surface = fitted[name]
+    parameters = json.loads(json.dumps(surface.parameters()))
+    parameters["proportions"][0] = [None] * 3
+    with pytest.raises(Refused, match="not a number"):
+        type(surface).from_parameters(surface.domains, surface.targets, parameters)
