@@ -1,8 +1,8 @@
 """Laws at one scale beside their alternatives, fitted in the same run: held-out errors, ranks, intervals, comparisons.
 
-    python benchmarks/laws.py [--quick]        (or: make bench-laws)
+    python benchmarks/laws.py [--quick] [SECTION ...]        (or: make bench-laws)
 
-Prints the tables and writes them to benchmarks/results/laws.md. `auto` is what `mixlaw fit` does by default: the law is
+Prints the tables and, when all were asked for, writes them to benchmarks/results/laws.md. `auto` is what `mixlaw fit` does by default: the law is
 chosen by cross-validation within the runs it is fitted to. Runs are RegMix's (Liu et al. 2024, arXiv 2407.01492) and
 Data Mixing Laws' (Ye et al. 2024, arXiv 2403.16952).
 """
@@ -281,14 +281,23 @@ def _section(title: str, words: str, header: Sequence[str], rows: Sequence[Seque
     return "\n".join([f"## {title}", "", words, "", markdown(header, rows)])
 
 
+SECTIONS = {
+    section.__name__: section
+    for section in (held_out_errors, one_target, red_pajama, intervals, comparisons, exponential_fits, times)
+}
+
+
 def main() -> None:
     """Print and write the tables."""
-    sections = ["# Laws at one scale"]
-    for section in (held_out_errors, one_target, red_pajama, intervals, comparisons, exponential_fits, times):
-        sections.append(section())
-        print(sections[-1], end="\n\n", flush=True)
-    if not QUICK:
-        write_results("laws.md", sections)
+    asked = [word for word in sys.argv[1:] if word != "--quick"]
+    if unknown := set(asked) - set(SECTIONS):
+        sys.exit(f"no section is called {', '.join(sorted(unknown))}; there are: {', '.join(SECTIONS)}")
+    found = ["# Laws at one scale"]
+    for name in asked or SECTIONS:
+        found.append(SECTIONS[name]())
+        print(found[-1], end="\n\n", flush=True)
+    if not (QUICK or asked):
+        write_results("laws.md", found)
 
 
 if __name__ == "__main__":
