@@ -13,6 +13,7 @@ from scipy.optimize import least_squares
 
 from mixlaw.laws import LAWS
 from mixlaw.laws.exponential import HUBER, VERTEX_FADING, VERTEX_SPREAD
+from mixlaw.laws.vertices import vertex_spread
 from mixlaw.mixture import Array
 
 STARTS = 64
@@ -81,11 +82,11 @@ class _Task:
     @classmethod
     def of(cls, runs: Swarm, v: int, noise: float) -> "_Task":
         measured, count = runs.losses[:, v], len(runs.domains)
-        spread = VERTEX_SPREAD * (len(measured) / (count + 1)) ** VERTEX_FADING * np.ptp(measured)
+        spread = vertex_spread(measured[:, None], count, VERTEX_SPREAD, VERTEX_FADING)[0]
         return cls(
             np.vstack([runs.proportions, np.eye(count)]),
             np.append(measured, np.full(count, measured.max())),
-            np.append(np.ones(len(measured)), np.full(count, noise / spread)),
+            np.append(np.ones(len(measured)), noise / spread),
             np.append(np.full(len(measured), HUBER * noise), np.full(count, np.inf)),
         )
 

@@ -2,9 +2,9 @@
 
     python benchmarks/laws.py [--quick] [SECTION ...]        (or: make bench-laws)
 
-Prints the tables and, when all were asked for, writes them to benchmarks/results/laws.md. `auto` is what `mixlaw fit` does by default: the law is
-chosen by cross-validation within the runs it is fitted to. Runs are RegMix's (Liu et al. 2024, arXiv 2407.01492) and
-Data Mixing Laws' (Ye et al. 2024, arXiv 2403.16952).
+Prints the tables and, when all were asked for, writes them to benchmarks/results/laws.md. `auto` is what `mixlaw fit`
+does by default: the law is chosen by cross-validation within the runs it is fitted to. Runs are RegMix's (Liu et al.
+2024, arXiv 2407.01492) and Data Mixing Laws' (Ye et al. 2024, arXiv 2403.16952).
 """
 
 import sys
