@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo test test-slow test-gpu test-consumers test-consumers-312 bench-published bench-laws bench-surfaces bench-optimum bench-designs bench-order bench-swarm
+.PHONY: help demo test test-slow test-gpu test-consumers test-consumers-312 bench-published bench-laws bench-priors bench-read-outs bench-surfaces bench-optimum bench-designs bench-order bench-swarm
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -60,6 +60,9 @@ bench-published: $(VENV)/installed  ## published predictions made again: RedPaja
 bench-laws: $(VENV)/installed  ## laws at one scale, intervals and comparisons beside alternatives fitted in the same run
 	$(BIN)/python benchmarks/laws.py
 
+bench-priors: $(VENV)/installed  ## the priors of the laws halved and doubled, by cross-validation
+	$(BIN)/python benchmarks/priors.py
+
 bench-surfaces: $(VENV)/installed  ## laws over mixture, size and tokens beside Chinchilla, additive and joint
 	$(BIN)/python benchmarks/surfaces.py
 
@@ -71,6 +74,10 @@ bench-designs: $(VENV)/installed  ## how many runs each design needs for the sam
 
 bench-order: $(VENV)/installed  ## the order of sequences beside grain's and random draws
 	$(BIN)/python benchmarks/order.py
+
+bench-read-outs: $(VENV)/installed  ## losses read from averaged weights beside real decays; makes a corpus first
+	test -d corpus || $(BIN)/mixlaw corpus corpus --builtin
+	$(BIN)/python benchmarks/read_outs.py corpus
 
 bench-swarm: $(VENV)/installed  ## packed and solo proxies beside an eager transformers loop
 	$(BIN)/python benchmarks/swarm.py

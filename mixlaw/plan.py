@@ -115,10 +115,14 @@ class Proxies(Section):
     Attributes:
         sizes: names on the ladder of sizes, such as "0.1M".
         tokens: token counts at which losses are read, rising; the last ends the run.
+        match_epochs: whether a proxy reads so little of each domain that by its end it has read it as often as the
+            target will: a domain that the target repeats is repeated by the proxies too, and the law sees what that
+            costs (2606.07597 shows how proxies that see scarce domains fresh mislead).
     """
 
     sizes: Annotated[tuple[str, ...], Field(min_length=1)]
     tokens: Annotated[tuple[Tokens, ...], Field(min_length=1)]
+    match_epochs: bool = False
 
     @model_validator(mode="after")
     def _rising(self) -> "Proxies":
@@ -180,6 +184,11 @@ class Plan(Section):
                     "two of them the same; space them further apart"
                 )
         return self
+
+    @property
+    def unique_share(self) -> float:
+        """Share of each domain's available tokens that a proxy may read."""
+        return min(1.0, self.proxies.tokens[-1] / self.target.tokens) if self.proxies.match_epochs else 1.0
 
     def path(self, relative: Path) -> Path:
         """A path of the plan, seen from where the command runs."""

@@ -59,13 +59,15 @@ def proxy_limits(plan: Plan, tokens: Mapping[str, float]) -> Limits:
     can be half of a proxy a hundred times shorter without being read twice, and it has to be for its effect to be seen
     above the noise of a run: the swarm is left free and the optimum is limited, as in Olmix (2026, 2602.12237), which
     found this way round better than limiting both. Beyond the target's passes a proxy would measure repetition, which
-    is not what the law of mixtures describes.
+    is not what the law of mixtures describes. With `match_epochs` a proxy's data shrink with its budget, and its passes
+    are the target's.
     """
+    usable = {domain: plan.unique_share * count for domain, count in planned_tokens(plan, tokens).items()}
     return Limits.of(
         planned_domains(plan, tokens),
         floors=plan.design.floors,
         caps=plan.design.caps,
-        available=planned_tokens(plan, tokens),
+        available=usable,
         budget_tokens=plan.proxies.tokens[-1],
         max_epochs=plan.target.max_epochs,
     )

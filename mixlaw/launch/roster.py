@@ -23,7 +23,15 @@ def proxies(plan: Plan, mixtures: Mapping[str, Mixture]) -> list[Member]:
     runs = {name: name for name in mixtures}
     runs |= {f"{repeated}-repeat{number}": repeated for number in range(1, plan.design.repeats + 1)}
     return [
-        Member(f"{run}-{size}", name, mixtures[name], size, plan.proxies.tokens, _seed(plan.seed, f"{run}-{size}"))
+        Member(
+            f"{run}-{size}",
+            name,
+            mixtures[name],
+            size,
+            plan.proxies.tokens,
+            _seed(plan.seed, f"{run}-{size}"),
+            unique=plan.unique_share,
+        )
         for size in plan.proxies.sizes
         for run, name in runs.items()
     ]

@@ -6,10 +6,12 @@ from threading import Thread
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mixlaw.corpus.order import Order
 from mixlaw.corpus.shards import Corpus
+from mixlaw.errors import Refused
 from mixlaw.train.device import Compute
 from mixlaw.train.members import Member, Setting
 
@@ -29,7 +31,11 @@ class Feed:
     def __init__(self, members: Sequence[Member], setting: Setting, corpus: Corpus) -> None:
         length = setting.training.sequence_length
         self.sources = [corpus.sequences(domain, "train", length) for domain in setting.domains]
-        self.counts = corpus.sequence_counts(length, setting.available_tokens, setting.domains)
+        self.counts = _unique(
+            corpus.sequence_counts(length, setting.available_tokens, setting.domains),
+            setting.domains,
+            members[0].unique,
+        )
         self.proportions = [member.mixture.aligned(setting.domains) for member in members]
         self.seeds = [member.seed for member in members]
         self.length, self.size = length, setting.training.batch_tokens // length
@@ -69,6 +75,18 @@ class Feed:
                     places = domains == domain
                     batch[member, places] = self.sources[domain][sequences[places]]
             yield torch.from_numpy(batch.copy())
+
+
+def _unique(counts: NDArray[np.int64], domains: Sequence[str], share: float) -> NDArray[np.int64]:
+    """(M,), sequences of each domain that a run may read when it may read a share of them."""
+    kept: NDArray[np.int64] = np.floor(share * counts).astype(np.int64)
+    if (kept < 1).any():
+        short = domains[int(np.argmin(kept))]
+        raise Refused(
+            f"with match_epochs a proxy may read {share:.2%} of the data, less than one sequence of '{short}'; "
+            "shorten the sequences, train proxies on more tokens, or make more of that domain available"
+        )
+    return kept
 
 
 def _ahead(batches: Iterator[Tensor]) -> Iterator[Tensor]:

@@ -70,8 +70,9 @@ class PackRun:
 
     def __post_init__(self) -> None:
         first, training = self.members[0], self.setting.training
-        if any((member.size, member.tokens) != (first.size, first.tokens) for member in self.members):
-            raise ValueError("the members of a pack have one size and the same token counts")
+        alike = (first.size, first.tokens, first.unique)
+        if any((member.size, member.tokens, member.unique) != alike for member in self.members):
+            raise ValueError("the members of a pack have one size and the same token counts, repeated or not")
         self.layout = Layout(first.shape, self.corpus.vocabulary_size)
         self.read_outs = first.steps(training)
         self.feed = Feed(self.members, self.setting, self.corpus)

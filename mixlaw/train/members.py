@@ -69,6 +69,7 @@ class Member:
         tokens: counts at which losses are read, rising; the last ends the run. Each is rounded to whole steps.
         seed: of the initial weights and the order of data.
         full: whether it is a run at the target scale, whose model is kept.
+        unique: share of each domain's available tokens that it may read; the rest of its tokens are repeats.
     """
 
     run: str
@@ -78,6 +79,7 @@ class Member:
     tokens: tuple[int, ...]
     seed: int
     full: bool = False
+    unique: float = 1.0
 
     @property
     def shape(self) -> Shape:

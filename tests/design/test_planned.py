@@ -34,6 +34,12 @@ def test_a_proxy_may_pass_the_targets_cap_but_not_its_number_of_epochs(tmp_path:
     assert 0.08 < found[:, 0].max() <= 0.8
 
 
+def test_with_matched_epochs_a_proxy_keeps_to_the_targets_cap(tmp_path: Path) -> None:
+    asked = plan(tmp_path)
+    matched = asked.model_copy(update={"proxies": asked.proxies.model_copy(update={"match_epochs": True})})
+    assert proxy_limits(matched, TOKENS).cap == pytest.approx(target_limits(asked, TOKENS).cap)
+
+
 def test_caps_and_floors_of_the_plan_hold_for_every_proxy(tmp_path: Path) -> None:
     found = planned(plan(tmp_path, caps={"code": 0.3}, floors={"web": 0.1}), TOKENS)
     found = {name: mixture.as_dict() for name, mixture in found.items()}

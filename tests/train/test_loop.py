@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from mixlaw.corpus.shards import open_corpus
+from mixlaw.errors import Refused
 from mixlaw.mixture import Mixture
 from mixlaw.plan import Training
 from mixlaw.runs import check_runs
@@ -97,6 +98,16 @@ def test_the_mixture_of_a_row_is_the_one_the_run_realised(tiny_corpus: Path) -> 
     assert first["mix.prose"] == last["mix.prose"]
     assert last["epochs.marks"] == pytest.approx(drawn[1] / (2000 // 32))
     assert first["epochs.marks"] == pytest.approx(0.4 * last["epochs.marks"], rel=0.05)
+
+
+def test_a_run_that_may_read_a_tenth_of_the_data_reads_it_ten_times_as_often(tiny_corpus: Path) -> None:
+    few, all_ = (
+        trained(setting(tiny_corpus), replace(member("m", MIXED, 2), unique=share)).rows[-1] for share in (0.1, 1.0)
+    )
+    assert few["mix.marks"] == all_["mix.marks"]
+    assert few["epochs.marks"] == pytest.approx(all_["epochs.marks"] * (2000 // 32) / (200 // 32))
+    with pytest.raises(Refused, match="less than one sequence of 'marks'"):
+        trained(setting(tiny_corpus), replace(member("m", MIXED, 2), unique=0.01))
 
 
 def test_training_on_a_domain_lowers_its_own_loss_most(tiny_corpus: Path) -> None:
