@@ -63,11 +63,12 @@ def _describe(console: Console, found: Survey) -> None:
 
 def _targets(found: Survey) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("target", "measured", "lowest", "highest", "noise of repeats"):
+    repeated = any(target.noise is not None for target in found.targets)
+    for name in ("target", "measured", "lowest", "highest", *(["noise of repeats"] if repeated else [])):
         table.add_column(name, justify="left" if name == "target" else "right")
     for target in found.targets[:SHOWN]:
-        noise = "" if target.noise is None else f"{target.noise:.4f}"
-        table.add_row(target.target, str(target.measured), f"{target.lowest:.4f}", f"{target.highest:.4f}", noise)
+        noise = [] if target.noise is None else [f"{target.noise:.4f}"]
+        table.add_row(target.target, str(target.measured), f"{target.lowest:.4f}", f"{target.highest:.4f}", *noise)
     if len(found.targets) > SHOWN:
         table.add_row(f"... {len(found.targets) - SHOWN} more (--json)")
     return table
