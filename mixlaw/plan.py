@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from mixlaw.errors import Refused
 from mixlaw.files import read_text
+from mixlaw.section import Section
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -20,12 +21,6 @@ def _refuse_repeats(key: str, names: tuple[str, ...]) -> None:
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise ValueError(f"{key} names '{repeated[0]}' twice; keep one")
-
-
-class Section(BaseModel):
-    """A table of the plan: frozen, typed, closed to unknown keys and to numbers that are not finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
 
 
 class Corpus(Section):
