@@ -19,6 +19,9 @@ from mixlaw.study import PLAN, Study
 
 NAME = "demo"
 CORPUS = "corpus"
+MEGABYTES = 2.0
+"""Of each domain: more than the plan has available, and half a minute less of reading and tokenising."""
+
 VOCABULARY = 1024
 """Small, since for models this small the vocabulary is most of the cost."""
 
@@ -45,7 +48,7 @@ def run(
     elif read_text(folder / PLAN) != plan:
         raise Refused(f"{folder / PLAN} is not the plan of the demo; name a new folder, or run it with mixlaw train")
     if not (folder / CORPUS).is_dir():
-        corpus.run(folder / CORPUS, builtin=True, vocabulary=VOCABULARY)
+        corpus.run(folder / CORPUS, builtin=True, vocabulary=VOCABULARY, megabytes=MEGABYTES)
     with shown(console) as watching:
         study = conduct(folder, watching, workers)
     report.run(folder)
