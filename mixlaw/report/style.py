@@ -2,13 +2,14 @@
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 INK, FAINT, GRID = "#1b1f24", "#9aa4af", "#e3e7eb"
 OPTIMUM, NATURAL, UNIFORM, MEASURED = "#d55e00", "#0072b2", "#009e73", "#7a3e9d"
@@ -16,10 +17,23 @@ OPTIMUM, NATURAL, UNIFORM, MEASURED = "#d55e00", "#0072b2", "#009e73", "#7a3e9d"
 
 NAMED = {"optimum": OPTIMUM, "natural": NATURAL, "uniform": UNIFORM, "best measured": MEASURED}
 MARKERS = {"optimum": "D", "natural": "o", "uniform": "s", "best measured": "^"}
+"""Each mixture has a shape too, for print without colour."""
+
+CYCLE = (NATURAL, OPTIMUM, UNIFORM, "#cc79a7", "#56b4e9", "#e69f00", "#7a3e9d", INK)
+"""For series without a name of their own, told apart by line style as well beyond these."""
+
+ON_ANY_GROUND = "#6e7781"
+"""A grey that reads on white and on near-black, for figures that are shown on either."""
+
+LONG = 26
+"""Characters of a name that a figure has room for."""
+
+PERCENT = FuncFormatter(lambda value, _: f"{100 * value:g}%")
 
 SETTINGS: dict[Any, Any] = {
     "font.size": 9.5,
     "font.family": "sans-serif",
+    "text.parse_math": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": FAINT,
@@ -46,20 +60,40 @@ def styled() -> Iterator[None]:
         yield
 
 
-def svg(figure: Figure) -> str:
-    """The figure as an `<svg>` element: no header, no date; it shrinks with its container but does not outgrow it."""
+def drawn(figure: Figure) -> str:
+    """The figure as an `<svg>` element with text as text: no header, no date, no element ids that a page has twice."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        # Whoever shows the page has the letters that matplotlib's own font lacks.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    return re.sub(r'(<svg[^>]*?) width="([0-9.]+)pt" height="[^"]*"', r'\1 style="max-width: \2pt"', text, count=1)
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], count=1, flags=re.DOTALL)
+    return re.sub(r'<g id="[a-zA-Z0-9]+_[0-9]+"', "<g", text)
 
 
-def span(axes: Axes, low: float, high: float) -> None:
-    """Draw the line of perfect agreement over a range, with a margin, and make both axes equal."""
-    margin = 0.06 * (high - low or 1)
-    ends = (low - margin, high + margin)
-    axes.plot(ends, ends, color=FAINT, linewidth=1, zorder=1)
-    axes.set_xlim(*ends)
-    axes.set_ylim(*ends)
-    axes.set_aspect("equal")
+def fitting(svg: str, largest: float = 1.0) -> str:
+    """The same element made to shrink with what holds it, and not to outgrow so many times its own size."""
+
+    def sized(found: "re.Match[str]") -> str:
+        return f'{found[1]} style="max-width: {largest * float(found[2]):.1f}pt"'
+
+    return re.sub(r'(<svg[^>]*?) width="([0-9.]+)pt" height="[^"]*"', sized, svg, count=1)
+
+
+def shortened(name: str, longest: int = LONG) -> str:
+    """A name with its middle left out where a figure has no room for all of it."""
+    if len(name) <= longest:
+        return name
+    head = (longest - 1) * 2 // 3
+    return f"{name[:head]}…{name[head + 1 - longest :]}"
+
+
+def pitch(rows: int) -> float:
+    """Inches between rows of a figure: closer where there are many."""
+    return 0.36 if rows <= 14 else 0.26 if rows <= 40 else 0.19
+
+
+def small(rows: int) -> float:
+    """Points of a row's label."""
+    return 9.5 if rows <= 14 else 8.5 if rows <= 40 else 7.5

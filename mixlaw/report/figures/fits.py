@@ -1,0 +1,140 @@
+"""How well a law does, what it leaves, and which domain it says helps which target."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mixlaw.mixture import Array
+from mixlaw.report.style import FAINT, INK, NATURAL, OPTIMUM, pitch, shortened, small
+
+OUT = 1.0
+"""Residuals beyond this many half-widths of the interval are outside it."""
+
+
+def against_measured(target: str, predicted: Array, half: Array, measured: Array, held_out: bool) -> Figure:
+    """Predicted against measured losses of one target, with intervals; outside ones are marked.
+
+    Args:
+        target: its name.
+        predicted: (n,) nats per token.
+        half: (n,) half-widths of the intervals.
+        measured: (n,).
+        held_out: whether each prediction comes from a fit that did not see its mixture: filled points, else hollow.
+    """
+    figure = Figure(figsize=(2.15, 2.25))
+    axes = figure.subplots()
+    outside = np.abs(measured - predicted) > OUT * half
+    for which, colour, shape in ((~outside, NATURAL, "o"), (outside, OPTIMUM, "D")):
+        axes.errorbar(
+            predicted[which], measured[which], xerr=half[which], fmt=shape, color=colour, ecolor=colour, markersize=3.6,
+            elinewidth=0.7, alpha=float(np.clip(10 / np.sqrt(len(measured)), 0.35, 0.85)),
+            markerfacecolor=colour if held_out else "white",
+        )  # fmt: skip
+    _square(axes, np.concatenate([predicted, measured]))
+    error = float(np.sqrt(np.mean((predicted - measured) ** 2)))
+    axes.set_title(f"{shortened(target, 20)}\nerror {error:.4f}", fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(3))
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+    return figure
+
+
+def _square(axes: Axes, values: Array) -> None:
+    """The line of perfect agreement, and both axes equal."""
+    low, high = float(values.min()), float(values.max())
+    margin = 0.06 * (high - low or 1)
+    ends = (low - margin, high + margin)
+    axes.plot(ends, ends, color=FAINT, linewidth=1, zorder=1)
+    axes.set_xlim(*ends)
+    axes.set_ylim(*ends)
+    axes.set_aspect("equal")
+
+
+def residuals(targets: Sequence[str], left: Array, half: Array, runs: Sequence[str]) -> Figure:
+    """What the law leaves of each run: a row a target, with the mean interval, and the farthest run named.
+
+    Args:
+        targets: V names.
+        left: (n, V) measured less predicted, nats per token; NaN = not measured.
+        half: (n, V) half-widths of the intervals.
+        runs: n names.
+    """
+    figure = Figure(figsize=(5.4, 0.75 + pitch(len(targets)) * len(targets)))
+    axes = figure.subplots()
+    for place in range(len(targets)):
+        known = np.flatnonzero(np.isfinite(left[:, place]))
+        if not len(known):
+            continue
+        middle = float(np.mean(half[known, place]))
+        axes.plot([-middle, middle], [place, place], color=NATURAL, alpha=0.22, linewidth=9, solid_capstyle="butt")
+        out = np.abs(left[known, place]) > half[known, place]
+        for which, colour in ((known[~out], NATURAL), (known[out], OPTIMUM)):
+            axes.plot(left[which, place], np.full(len(which), place), "|", color=colour, markersize=9, alpha=0.8)
+        far = known[int(np.argmax(np.abs(left[known, place])))]
+        if abs(left[far, place]) > half[far, place]:
+            side, gap = ("left", 4) if left[far, place] < 0 else ("right", -4)
+            axes.annotate(
+                shortened(runs[far], 18), (left[far, place], place), xytext=(gap, 6), textcoords="offset points",
+                ha=side, va="center", fontsize=7, color=INK,
+            )  # fmt: skip
+    axes.axvline(0, color=FAINT, linewidth=1, zorder=1)
+    axes.set_yticks(range(len(targets)), [shortened(target) for target in targets], fontsize=small(len(targets)))
+    axes.set_ylim(len(targets) - 0.4, -0.6)
+    axes.set_xlabel("measured less predicted, nats per token")
+    return figure
+
+
+def matrix(
+    domains: Sequence[str], targets: Sequence[str], values: Array, sure: Array, decimals: int, label: str
+) -> Figure:
+    """Domains by targets, blue where the value is negative; values that noise could give are set in pale type.
+
+    Args:
+        domains: M names, in rows, since there are often more of them and a page scrolls down.
+        targets: V names.
+        values: (M, V).
+        sure: (M, V) whether the sign is told by the runs.
+        decimals: of the numbers in the cells.
+        label: of the colours.
+    """
+    many = len(targets) > 30
+    step = 0.2 if many else 0.52
+    figure = Figure(figsize=(1.9 + step * len(targets), 0.9 + max(pitch(len(domains)) * 0.85, 0.17) * len(domains)))
+    axes = figure.subplots()
+    limit = float(np.nanmax(np.abs(values))) or 1.0
+    image = axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+    axes.set_xticks(range(len(targets)), [shortened(target, 18) for target in targets], rotation=40, ha="left",
+                    rotation_mode="anchor", fontsize=6.5 if many else 8.5)  # fmt: skip
+    axes.xaxis.tick_top()
+    axes.set_yticks(range(len(domains)), [shortened(domain) for domain in domains], fontsize=small(len(domains)))
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    if not many:
+        for row, column in np.ndindex(values.shape):
+            _cell(axes, row, column, float(values[row, column]), bool(sure[row, column]), limit, decimals)
+    figure.colorbar(
+        image,
+        ax=axes,
+        label=label,
+        location="bottom",
+        shrink=0.8,
+        aspect=30,
+        fraction=0.25 / figure.get_figheight(),
+        pad=0.2 / figure.get_figheight(),
+    )
+    return figure
+
+
+def _cell(axes: Axes, row: int, column: int, value: float, sure: bool, limit: float, decimals: int) -> None:
+    if not np.isfinite(value):
+        return
+    strong = abs(value) > 0.6 * limit
+    colour = ("white" if strong else INK) if sure else ("#dfe5ec" if strong else "#6e7781")
+    weight = "bold" if sure else "normal"
+    axes.text(
+        column, row, f"{value:+.{decimals}f}", ha="center", va="center", color=colour, fontsize=7.5, fontweight=weight
+    )

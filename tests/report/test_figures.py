@@ -1,0 +1,89 @@
+"""What figures and tables do with numbers and names, apart from any page."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mixlaw.report.figures.choice import Measured, on_any_ground, over_tokens
+from mixlaw.report.figures.coverage import _flat, grid_of_triangle, mixtures_sampled
+from mixlaw.report.page import Column, Section, Table, render
+from mixlaw.report.style import LONG, drawn, fitting, shortened, styled
+
+
+@given(st.text(max_size=200))
+def test_a_shortened_name_fits_and_keeps_its_ends(name: str) -> None:
+    short = shortened(name)
+    assert len(short) <= LONG
+    assert short == name or (name.startswith(short.split("…")[0]) and name.endswith(short[-5:]))
+
+
+def test_the_corners_of_the_triangle_are_the_domains_alone_and_equally_far_apart() -> None:
+    x, y = _flat(np.eye(3))
+    sides = [np.hypot(x[a] - x[b], y[a] - y[b]) for a, b in ((0, 1), (1, 2), (2, 0))]
+    assert sides == pytest.approx([1, 1, 1])
+    centre = _flat(np.full((1, 3), 1 / 3))
+    assert (float(centre[0][0]), float(centre[1][0])) == pytest.approx((x.mean(), y.mean()))
+
+
+def test_the_grid_of_the_triangle_is_made_of_mixtures() -> None:
+    grid = grid_of_triangle(8)
+    assert len(grid) == 9 * 10 / 2 and (grid >= 0).all() and np.allclose(grid.sum(axis=1), 1)
+
+
+def test_a_figure_has_no_ground_no_date_and_no_element_id_that_a_page_has_twice() -> None:
+    with styled():
+        text = drawn(mixtures_sampled(["a", "b"], np.array([[0.4, 0.6]]), {}))
+    assert "metadata" not in text and 'id="figure_1"' not in text and "dc:date" not in text
+    assert "fill: #ffffff" not in text
+
+
+def test_a_figure_is_the_same_to_the_last_byte_when_it_is_drawn_again() -> None:
+    def once() -> str:
+        with styled():
+            return drawn(mixtures_sampled(["a", "b"], np.array([[0.4, 0.6]]), {"natural": np.array([0.5, 0.5])}))
+
+    assert once() == once()
+
+
+def test_names_are_text_and_not_formulas_or_elements() -> None:
+    with styled():
+        text = drawn(mixtures_sampled(["$\\frac{", "</svg><script>"], np.array([[0.4, 0.6]]), {}))
+    assert "$\\frac{" in text and "<script" not in text and text.count("</svg>") == 1
+
+
+def test_a_figure_shrinks_with_the_page_and_grows_to_its_limit() -> None:
+    assert fitting('<svg height="72pt" width="100pt"', 1.5).startswith("<svg height")
+    assert fitting('<svg version="1.1" width="100pt" height="72pt" x="0"', 1.5) == (
+        '<svg version="1.1" style="max-width: 150.0pt" x="0"'
+    )
+
+
+def test_the_figure_for_a_readme_reads_on_light_and_on_dark_ground() -> None:
+    with styled():
+        text = drawn(on_any_ground([Measured("optimum", 3.0, 2.9, 3.1, (2.95, 2.97))]))
+    assert "#1b1f24" not in text and "fill: #ffffff" not in text and "#000000" not in text
+
+
+def test_moving_proportions_are_drawn_as_layers_the_smallest_as_one() -> None:
+    moving = np.random.default_rng(0).dirichlet(np.ones(12), 5)
+    with styled():
+        text = drawn(over_tokens([f"d{n}" for n in range(12)], np.arange(1.0, 6.0), moving))
+    assert "5 more" in text
+
+
+def test_a_table_is_copied_with_every_digit_and_without_blank_columns() -> None:
+    columns = [Column("name"), Column("loss", ".2f"), Column("empty", ".2f"), Column("loss", ".1f")]
+    table = Table.of(columns, [['a,"b"', 1 / 3, None, 2.0], ["c", float("nan"), None, 1e-17]])
+    rows = list(csv.reader(io.StringIO(table.csv)))
+    assert rows == [["name", "loss", "loss"], ['a,"b"', repr(1 / 3), "2.0"], ["c", "", "1e-17"]]
+    assert table.shown == [['a,"b"', "0.33", "2.0"], ["c", "", "0.0"]]
+
+
+def test_a_long_table_opens_only_when_asked_for() -> None:
+    rows = [[str(n)] for n in range(100)]
+    page = render("t", [], [Section("s", tables=[Table.of([Column("n")], rows, "numbers")])])
+    assert "<summary>numbers (100 rows)</summary>" in page

@@ -1,0 +1,118 @@
+"""The page of a law: what it says of held-out errors and of domains is what the law says."""
+
+import html
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mixlaw.errors import Refused
+from mixlaw.fit import fit
+from mixlaw.law import Law
+from mixlaw.law_file import write_law
+from mixlaw.optimize.find import optimize
+from mixlaw.report.law import law_page
+from mixlaw.report.sections.fits import checked, effects
+from mixlaw.runs import check_runs
+
+Planted = Callable[..., pd.DataFrame]
+GROUPS = {"prose": {"web": 1.0}, "code": {"code": 1.0}}
+
+
+@pytest.fixture(scope="module")
+def law(planted: Planted) -> Law:
+    return fit(check_runs(planted(runs=30, noise=0.01)), "exponential")
+
+
+@pytest.fixture(scope="module")
+def path(law: Law, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("law") / "law.json"
+    write_law(law, path)
+    return path
+
+
+def test_held_out_errors_on_the_page_are_those_of_the_diagnostics(law: Law) -> None:
+    found = checked(law)
+    assert found.is_held_out
+    for place, target in enumerate(law.diagnostics.targets):
+        error = np.sqrt(np.mean((found.measured[:, place] - found.predicted[:, place]) ** 2))
+        assert error == pytest.approx(target.cv_rmse)
+
+
+def test_intervals_of_held_out_runs_hold_about_nine_in_ten(planted: Planted) -> None:
+    inside = []
+    for seed in range(3):
+        found = checked(fit(check_runs(planted(runs=40, noise=0.02, seed=seed)), "exponential"))
+        inside.append(np.mean(np.abs(found.measured - found.predicted) <= found.half))
+    assert 0.82 < np.mean(inside) < 0.96
+
+
+def test_effects_are_differences_of_the_law_for_a_whole_point(planted: Planted) -> None:
+    linear = fit(check_runs(planted(runs=30, noise=0.01)), "linear")
+    effect, _ = effects(linear)
+    at = linear.at()
+    centre = at.proportions.mean(axis=0)
+    slope = at.law.slope(centre)
+    exact = 0.01 * (slope - (slope @ centre)[:, None]) / (1 - centre)
+    assert np.allclose(effect, exact.T, atol=1e-12)
+
+
+def test_a_sign_is_sure_only_where_the_runs_tell_it() -> None:
+    generator = np.random.default_rng(0)
+    mixtures = generator.dirichlet(np.ones(3), 40)
+    frame = pd.DataFrame(mixtures, columns=["mix.helps", "mix.idle", "mix.other"])
+    frame = frame.assign(run=[f"r{n}" for n in range(40)], params=10**6, tokens=10**7)
+    frame["loss.told"] = 3 - 0.5 * frame["mix.helps"] + 0.001 * generator.standard_normal(40)
+    frame["loss.noise"] = 3 + 0.05 * generator.standard_normal(40)
+    law = fit(check_runs(frame), "linear")
+    effect, sure = effects(law)
+    told, noise = law.targets.index("told"), law.targets.index("noise")
+    helps = law.domains.index("helps")
+    assert sure[helps, told] and effect[helps, told] < 0
+    assert not sure[:, noise].any()
+
+
+def test_a_law_without_parameters_to_doubt_is_sure_of_no_sign(planted: Planted) -> None:
+    _, sure = effects(fit(check_runs(planted(runs=14, noise=0.01)), "gaussian-process"))
+    assert not sure.any()
+
+
+def test_the_page_shows_optimum_and_front_where_they_are_given(law: Law, path: Path) -> None:
+    bare = law_page(law, path)
+    assert "The chosen mixture" not in bare and "What one group must lose" not in bare
+    optimum = optimize(law)
+    page = law_page(law, path, optimum=optimum, groups=GROUPS)
+    assert f"{optimum.loss:.4f}" in page and "a certificate computed apart" in page
+    assert "What one group must lose" in page
+
+
+def test_three_domains_are_drawn_as_a_triangle_with_the_law_as_its_ground(law: Law, path: Path) -> None:
+    page = law_page(law, path)
+    assert "only books" in page and "The ground is what the law predicts" in page
+
+
+def test_the_page_names_the_hash_of_the_law_file(law: Law, path: Path) -> None:
+    assert re.search(r"law\.json, sha256</dt><dd>[0-9a-f]{64}<", law_page(law, path))
+
+
+def test_unknown_weights_are_refused(law: Law, path: Path) -> None:
+    with pytest.raises(Refused, match="did you mean 'web'"):
+        law_page(law, path, weights={"wep": 1.0})
+
+
+def test_a_hundred_domains_with_hostile_names_one_target_and_missing_losses_make_a_page(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    names = [f"domain {n}" for n in range(97)] + ["<script>alert(1)</script>", "$x_1$ & \\frac{", "域" * 60]
+    mixtures = generator.dirichlet(np.full(100, 0.3), 40)
+    losses = 2 + np.exp(-3 * mixtures[:, :5].sum(axis=1))
+    losses[3] = np.nan
+    columns = {f"mix.{name}": mixtures[:, place] for place, name in enumerate(names)}
+    frame = pd.DataFrame({"run": [f"r{n}" for n in range(40)], "params": 10**6, "tokens": 10**7, **columns})
+    law = fit(check_runs(frame.assign(**{"loss.<b>t</b>": losses})), "linear")
+    write_law(law, tmp_path / "law.json")
+    page = law_page(law, tmp_path / "law.json")
+    assert "<script" not in page and "<b>" not in page
+    assert html.escape(names[97]) in page and "$x_1$" in page
