@@ -138,7 +138,8 @@ def check_runs(
     unused = [name for name in frame.columns if name not in known and not name.startswith(prefixes)]
     if unused:
         notes.append(f"columns kept but not used: {', '.join(unused)}")
-    return RunTable(frame, domains, targets, source, digest, tuple(notes))
+    # Replacing columns one by one leaves pandas a frame in pieces, of which it warns from a hundred columns on.
+    return RunTable(frame.copy(), domains, targets, source, digest, tuple(notes))
 
 
 def write_runs(table: RunTable | pd.DataFrame, path: Path | str) -> None:
