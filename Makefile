@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo test test-slow test-gpu test-consumers test-consumers-312 bench-published bench-laws bench-priors bench-read-outs bench-surfaces bench-optimum bench-designs bench-order bench-swarm
+.PHONY: help demo test test-slow test-browser notebooks test-gpu test-consumers test-consumers-312 bench-published bench-laws bench-priors bench-read-outs bench-surfaces bench-optimum bench-designs bench-order bench-swarm
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -23,7 +23,7 @@ test: $(VENV)/installed  ## format, lint, types and every test but the slow and 
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not slow and not gpu and not consumers"
+	$(BIN)/pytest -m "not slow and not gpu and not consumers and not browser"
 
 # The trainers that read our exports and the loggers that we import from, in an environment of their own on top of
 # .venv, whose torch they share.
@@ -50,6 +50,13 @@ test-consumers-312: .venv-consumers-312/installed  ## the same for the trainers 
 
 test-slow: $(VENV)/installed  ## the tests that take minutes
 	$(BIN)/pytest -m slow
+
+test-browser: $(VENV)/installed  ## open the report's pages in Debian's chromium, wide and as wide as a phone
+	command -v chromium > /dev/null || (apt-get update && apt-get install --yes --no-install-recommends chromium)
+	$(BIN)/pytest -m browser tests/report
+
+notebooks: $(VENV)/installed  ## execute the notebooks and store what they print
+	$(BIN)/jupyter-execute --inplace notebooks/*.ipynb
 
 test-gpu:  ## the tests that need a CUDA device, with the python of that machine
 	python3 -m pytest -m gpu
