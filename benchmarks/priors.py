@@ -36,6 +36,9 @@ PRIORS: tuple[tuple[ModuleType, str], ...] = (
 
 FACTORS = (0.5, 2.0)
 
+FEWEST = 16
+"""Mixtures of one size that are worth leaving some of them out."""
+
 
 def tables() -> dict[str, Swarm]:
     """Swarms of one size at the token count that most of their runs share."""
@@ -46,11 +49,13 @@ def tables() -> dict[str, Swarm]:
     for name, label in (("redpajama", "RedPajama"), ("slimpajama_small", "SlimPajama"), ("three_domains", "3 domains")):
         table = read_runs(folder / f"{name}.csv")
         table = table.where(table.params < 500_000_000)
-        for params in sorted(set(table.params))[:2]:
+        for params in sorted(set(table.params)):
             at_size = table.where(table.params == params)
             tokens, runs = np.unique(at_size.tokens, return_counts=True)
             rows = at_size.where(at_size.tokens == tokens[len(tokens) - 1 - int(np.argmax(runs[::-1]))])
-            found[f"{label}, {params / 1e6:.0f}M"] = Swarm(rows.domains, rows.targets, rows.proportions, rows.losses)
+            if len(set(rows.mixtures)) >= FEWEST:
+                measured = rows.proportions, rows.losses
+                found[f"{label}, {params / 1e6:.0f}M"] = Swarm(rows.domains, rows.targets, *measured)
     return found
 
 

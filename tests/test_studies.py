@@ -1,0 +1,69 @@
+"""The committed studies hold: law, optimum and what is said of them still follow from their run tables."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mixlaw.limits import Limits
+from mixlaw.study import Study, open_study, solve
+
+ROOT = Path(__file__).parents[1]
+STUDIES = sorted(path.parent for path in ROOT.glob("runs/*/runs.csv"))
+
+
+@pytest.fixture(scope="module", params=STUDIES, ids=lambda path: path.name)
+def study(request: pytest.FixtureRequest) -> Study:
+    return open_study(request.param)
+
+
+def test_there_is_a_study_of_our_own() -> None:
+    assert STUDIES
+
+
+def test_the_law_and_the_optimum_follow_from_the_run_table(study: Study) -> None:
+    if study.law is None or study.optimum is None:
+        pytest.skip("a study without an optimum")
+    law, optimum = solve(study)
+    params, tokens = study.target_scale
+    again, kept = (
+        found.predict(study.mixtures, params=params, tokens=tokens)[["loss", "low", "high"]]
+        for found in (law, study.law)
+    )
+    np.testing.assert_allclose(again, kept, atol=1e-7)
+    assert optimum.certified and optimum.loss == pytest.approx(study.optimum.loss, abs=1e-7)
+    assert optimum.mixture.as_dict() == pytest.approx(study.optimum.mixture.as_dict(), abs=1e-4)
+
+
+def test_the_optimum_keeps_to_the_limits_of_the_plan(study: Study) -> None:
+    if study.optimum is None:
+        pytest.skip("a study without an optimum")
+    limits: Limits = study.limits
+    chosen = study.optimum.mixture.aligned(study.domains)
+    assert (chosen <= limits.cap + 1e-9).all() and (chosen >= limits.floor - 1e-9).all()
+    assert study.optimum.gap <= 1e-6
+
+
+def test_the_mixtures_trained_in_full_are_those_that_were_to_be_compared(study: Study) -> None:
+    if study.full_runs is None or not study.compared:
+        pytest.skip("a study without full runs")
+    trained = study.full_runs.last()
+    for name, proportions in zip(trained.frame["group"], trained.proportions, strict=True):
+        if name in study.compared:
+            asked = study.compared[name].aligned(trained.domains)
+            np.testing.assert_allclose(proportions, asked, atol=2 / (study.plan.target.tokens / 128))
+
+
+def test_a_study_holds_small_text_only(study: Study) -> None:
+    for path in study.folder.rglob("*"):
+        if path.is_file():
+            assert path.stat().st_size < 2_000_000, path
+            path.read_text(encoding="utf-8")
+
+
+def test_a_study_says_how_it_was_made_and_on_what(study: Study) -> None:
+    page = study.folder / "README.md"
+    assert "mixlaw" in page.read_text()
+    manifest = json.loads((study.folder / "corpus.json").read_text())
+    assert set(study.domains) <= set(manifest["domains"])
