@@ -42,7 +42,7 @@ def test_the_optimum_keeps_to_the_limits_of_the_plan(study: Study) -> None:
     limits: Limits = study.limits
     chosen = study.optimum.mixture.aligned(study.domains)
     assert (chosen <= limits.cap + 1e-9).all() and (chosen >= limits.floor - 1e-9).all()
-    assert study.optimum.gap <= 1e-6
+    assert study.optimum.gap is not None and study.optimum.gap <= 1e-6
 
 
 def test_the_mixtures_trained_in_full_are_those_that_were_to_be_compared(study: Study) -> None:
