@@ -25,31 +25,22 @@ from mixlaw.cli import (
 from mixlaw.errors import Refused
 from mixlaw.version import __version__
 
-VERBS = (
-    demo,
-    corpus,
-    sample,
-    train,
-    import_,
-    merge,
-    check,
-    fit,
-    predict,
-    compare,
-    optimize,
-    pareto,
-    critical,
-    export,
-    report,
-)
-"""In the order of the pipeline, as the help lists them."""
+PANELS = {
+    "Begin": (demo,),
+    "From text to runs": (corpus, sample, train),
+    "From logs to runs": (import_, merge, check),
+    "From runs to a mixture": (fit, predict, compare, optimize, pareto, critical),
+    "Hand it on": (export, report),
+}
+"""The verbs in the order of the pipeline, as the help lists them."""
 
 TRAINING = ("torch", "safetensors", "tokenizers", "zstandard")
 """What the train extra installs and verbs import when they need it."""
 
-app = typer.Typer(name="mixlaw", no_args_is_help=True, pretty_exceptions_enable=False)
-for verb in VERBS:
-    app.command(verb.NAME)(verb.run)
+app = typer.Typer(name="mixlaw", pretty_exceptions_enable=False)
+for panel, verbs in PANELS.items():
+    for verb in verbs:
+        app.command(verb.NAME, rich_help_panel=panel)(verb.run)
 
 
 def _print_version(asked: bool) -> None:
@@ -58,13 +49,25 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _mixlaw(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
     ] = False,
 ) -> None:
-    """Find the data mixture to pretrain a language model on."""
+    """Find the data mixture to pretrain a language model on.
+
+    text → corpus → sample → train → runs.csv → fit → law.json → optimize → optimum.json → export, train, report
+
+    You have logged runs: mixlaw check runs.csv, or mixlaw import for the logs of other tools; then mixlaw fit runs.csv.
+
+    You have text: mixlaw corpus corpus web=crawl.jsonl code=src/, then mixlaw sample and mixlaw train.
+
+    You want to see all of it first: mixlaw demo.
+    """
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 def main() -> None:

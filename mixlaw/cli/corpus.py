@@ -46,7 +46,7 @@ def run(
 ) -> None:
     """Turn text into tokenised domains: training and held-out shards, and a manifest.
 
-    Example: mixlaw corpus corpus web=crawl.jsonl.zst code=code.parquet notes=notes/
+    Example: mixlaw corpus corpus web=crawl.jsonl.zst code=code.parquet books=books/
     """
     check_out(out, force)
     if megabytes <= 0:

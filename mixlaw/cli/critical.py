@@ -38,7 +38,7 @@ def run(
 ) -> None:
     """Find the proportion of old data below which continual training forgets.
 
-    Example: mixlaw critical law.json --old pile --target pile --at-most 2.87
+    Example: mixlaw critical law.json --old web --target web --at-most 2.2
     """
     fitted = read_law(law)
     found = critical(

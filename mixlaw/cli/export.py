@@ -32,7 +32,15 @@ def _print_formats(asked: bool) -> None:
 
 def run(
     mixture: Annotated[Path, typer.Argument(help="Optimum or mixture: .json.", show_default=False)],
-    to: Annotated[str, typer.Option(help=f"Format: {', '.join(EXPORTERS)}.", show_default=False, metavar="FORMAT")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help=f"Format: {', '.join(EXPORTERS)}.",
+            show_default=False,
+            metavar="FORMAT",
+            autocompletion=lambda: list(EXPORTERS),
+        ),
+    ],
     paths: Annotated[
         Path | None, typer.Option(help='Where each domain\'s data lies: TOML, domain = "path".', show_default=False)
     ] = None,

@@ -27,8 +27,14 @@ SHOWN, EACH = 24, 2
 def run(
     runs: Annotated[Path, typer.Argument(help="Run table: .csv, .parquet or .jsonl.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="Law to write: .json.")] = Path("law.json"),
-    law: Annotated[str, typer.Option(help=f"auto, {', '.join(LAWS)}.")] = AUTO,
-    scale: Annotated[str, typer.Option(help=f"auto, {', '.join(SURFACES)}: how to cross sizes and tokens.")] = AUTO,
+    law: Annotated[str, typer.Option(help=f"auto, {', '.join(LAWS)}.", autocompletion=lambda: [AUTO, *LAWS])] = AUTO,
+    scale: Annotated[
+        str,
+        typer.Option(
+            help=f"auto, {', '.join(SURFACES)}: how to cross sizes and tokens.",
+            autocompletion=lambda: [AUTO, *SURFACES],
+        ),
+    ] = AUTO,
     target: Annotated[
         list[str] | None, typer.Option(help="Loss to fit; repeatable. All by default.", show_default=False)
     ] = None,

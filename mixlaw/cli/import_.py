@@ -36,7 +36,12 @@ def run(
     ] = False,
     kind: Annotated[
         str | None,
-        typer.Option("--from", help=f"Kind of log, if it cannot tell: {', '.join(IMPORTERS)}.", show_default=False),
+        typer.Option(
+            "--from",
+            help=f"Kind of log, if it cannot tell: {', '.join(IMPORTERS)}.",
+            show_default=False,
+            autocompletion=lambda: list(IMPORTERS),
+        ),
     ] = None,
     rules: Annotated[
         list[str] | None,
@@ -81,7 +86,9 @@ def run(
 ) -> None:
     """Turn logs of other tools into a run table; what the log does not say is asked for, never guessed.
 
-    Example: mixlaw import wandb/ --show --map 'loss.*=eval/*_loss' --tokens-per-step 524288
+    Example: mixlaw import log.csv --show --map 'loss.*=eval/*_loss' --tokens-per-step 524288 --params 1e8
+
+    Example: mixlaw import wandb/ --runs mixtures.csv --map 'loss.*=eval/*_loss' --tokens-per-step 524288 -o runs.csv
     """
     if output is None and not show:
         raise Refused("no file to write; name one with -o, or look first with --show")
