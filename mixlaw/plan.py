@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from mixlaw.errors import Refused
 from mixlaw.files import read_text
+from mixlaw.launch_plan import Launch
 from mixlaw.section import Section
 
 Positive = Annotated[int, Field(gt=0)]
@@ -149,6 +150,7 @@ class Plan(Section):
     Attributes:
         name: of the study.
         seed: of the design, the initial weights and the order of data.
+        launch: where runs are trained, if not in processes of this machine.
         weights: importance of each target; equal when empty.
         folder: where the plan lies; paths in it are relative to here.
     """
@@ -160,6 +162,7 @@ class Plan(Section):
     training: Training = Training()
     proxies: Proxies
     target: Target
+    launch: Launch = Launch()
     weights: dict[str, Annotated[float, Field(ge=0)]] = {}
     folder: Path = Path()
 

@@ -13,7 +13,8 @@ from mixlaw.cli.screen import screen
 from mixlaw.corpus.shards import open_corpus
 from mixlaw.design.planned import planned
 from mixlaw.errors import Refused, one_of
-from mixlaw.mixture import Mixture, read_mixture
+from mixlaw.launch_plan import ENGINES
+from mixlaw.mixture import Mixture, read_mixture, read_mixtures
 from mixlaw.plan import Plan, read_plan
 from mixlaw.runs import SUFFIXES, RunTable, write_runs
 from mixlaw.wording import counted, in_words
@@ -29,7 +30,9 @@ def run(
     plan: Annotated[Path, typer.Argument(help="Plan of a study: .toml, or its folder.", show_default=False)],
     mixture: Annotated[
         Path | None,
-        typer.Option(help="Train this mixture at the plan's target: optimum.json or a mixture.", show_default=False),
+        typer.Option(
+            help="Train this at the plan's target: optimum.json, a mixture, or all of a .csv.", show_default=False
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="With --mixture: what to call its runs; the file's name.", show_default=False)
@@ -40,6 +43,10 @@ def run(
     ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Runs at a time; one a core, or one a GPU.", min=1, show_default=False)
+    ] = None,
+    launch: Annotated[
+        str | None,
+        typer.Option(help="Where: local, slurm or ray; else as the plan's launch.engine says.", show_default=False),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what it would cost, after a moment's try.")] = False,
     status: Annotated[bool, typer.Option("--status", help="Tell what is done, failed and left.")] = False,
@@ -54,28 +61,46 @@ def run(
 
     Example: mixlaw train study/plan.toml
 
+    Example: mixlaw train study/plan.toml --launch slurm --workers 8
+
     Example: mixlaw train study/plan.toml --mixture study/optimum.json --seed 0
     """
     if mixture is None and (name is not None or seed):
         raise Refused("--name and --seed are for a full run; give --mixture too, or put the seed into the plan")
     if output is not None:
         one_of(output.suffix.lower(), SUFFIXES, "format of a run table")
-    read = read_plan(plan / PLAN if plan.is_dir() else plan)
+    read = _launched(read_plan(plan / PLAN if plan.is_dir() else plan), launch, workers)
     console = screen()
     if mixture is None:
         chosen, seeds = planned(read, open_corpus(read.path(read.corpus.path)).train_tokens), None
     else:
-        chosen, seeds = {name or mixture.stem: read_mixture(mixture)}, tuple(seed or range(read.target.seeds))
+        chosen, seeds = _given(mixture, name), tuple(seed or range(read.target.seeds))
     if status or dry_run:
         now = _standing(read, chosen, seeds)
-        (_tell_status if status else _tell_price)(console, read, now, workers)
+        (_tell_status if status else _tell_price)(console, read, now)
         return
-    table = _train(console, read, chosen, seeds, workers)
+    table = _train(console, read, chosen, seeds)
     for note in table.notes:
         console.print(f"note: {note}")
     if output is not None:
         write_runs(table, output)
     _tell_next(console, read, table, seeds, output)
+
+
+def _launched(plan: Plan, engine: str | None, workers: int | None) -> Plan:
+    """The plan, with what the flags say about its launch."""
+    given: dict[str, str | int] = {} if engine is None else {"engine": one_of(engine, ENGINES, "engine")}
+    given |= {} if workers is None else {"workers": workers}
+    return plan.model_copy(update={"launch": plan.launch.model_copy(update=given)})
+
+
+def _given(path: Path, name: str | None) -> dict[str, Mixture]:
+    """The mixtures of a file, by name: one of a .json, all of a .csv."""
+    if path.suffix.lower() != ".csv":
+        return {name or path.stem: read_mixture(path)}
+    if name is not None:
+        raise Refused(f"--name is for one mixture, and {path} names its own; leave --name out")
+    return read_mixtures(path)
 
 
 def _standing(plan: Plan, chosen: Mapping[str, Mixture], seeds: Sequence[int] | None) -> "Standing":
@@ -87,64 +112,81 @@ def _standing(plan: Plan, chosen: Mapping[str, Mixture], seeds: Sequence[int] | 
     return standing(members, setting_of(plan), plan.folder)
 
 
-def _train(
-    console: Console, plan: Plan, chosen: Mapping[str, Mixture], seeds: Sequence[int] | None, workers: int | None
-) -> RunTable:
+def _train(console: Console, plan: Plan, chosen: Mapping[str, Mixture], seeds: Sequence[int] | None) -> RunTable:
     from mixlaw.launch.swarm import train_full, train_swarm
 
-    with shown(console) as watching:
-        if seeds is None:
-            runs = len(plan.proxies.sizes) * (len(chosen) + plan.design.repeats)
-            watch = watching(f"{counted(runs, 'proxy run')} of {' and '.join(plan.proxies.sizes)}")
-            return train_swarm(plan, chosen, plan.folder, watch, workers=workers)
-        scale = f"{plan.target.size} on {in_words(plan.target.tokens)} tokens"
-        watch = watching(f"{counted(len(seeds), 'full run')} of {scale}")
-        return train_full(plan, chosen, plan.folder, watch, seeds=seeds, workers=workers)
+    try:
+        with shown(console) as watching:
+            if seeds is None:
+                runs = len(plan.proxies.sizes) * (len(chosen) + plan.design.repeats)
+                watch = watching(f"{counted(runs, 'proxy run')} of {' and '.join(plan.proxies.sizes)}")
+                return train_swarm(plan, chosen, plan.folder, watch)
+            scale = f"{plan.target.size} on {in_words(plan.target.tokens)} tokens"
+            watch = watching(f"{counted(len(seeds), 'full run')} of {scale}")
+            return train_full(plan, chosen, plan.folder, watch, seeds=seeds)
+    except KeyboardInterrupt:
+        if plan.launch.engine == "slurm":
+            console.print("the Slurm tasks go on; run the same command to watch them again, or end them with scancel")
+        raise
 
 
-def _tell_status(console: Console, plan: Plan, now: "Standing", workers: int | None) -> None:
+def _tell_status(console: Console, plan: Plan, now: "Standing") -> None:
     from mixlaw.launch.job import RECORDS
     from mixlaw.launch.lock import holder
-    from mixlaw.launch.packing import default_workers
+    from mixlaw.launch.packing import on_gpu, workers_of
+    from mixlaw.launch.queue import Queue
 
-    at_work, count = holder(now.folder / RECORDS), workers or default_workers(now.setting)
-    console.print(
-        f"{len(now.done)} of {counted(len(now.members), 'run')} done, {len(now.failed)} failed, {len(now.left)} left"
-    )
+    at_work, count = holder(now.folder / RECORDS), workers_of(plan)
+    lives = at_work or plan.launch.engine == "slurm"  # other workers end with their command
+    running = Queue(now.folder / RECORDS).running() if lives else []
+    states = f"{len(running)} running, {len(now.failed)} failed, {len(now.left)} left"
+    console.print(f"{len(now.done)} of {counted(len(now.members), 'run')} done, {states}")
     for run, reason in now.failed.items():
         console.print(f"  {run} failed: {reason}")
-    console.print(f"training now: {at_work}" if at_work else "nothing is being trained")
-    rate, left = now.tokens_per_s(), now.seconds_left(open_corpus(now.setting.corpus).vocabulary_size, count)
+    totals = {member.run: member.total_tokens(plan.training) for member in now.members}
+    for claim in running:
+        share = f", {claim.tokens / totals[claim.run]:.0%}" if claim.run in totals else ""
+        console.print(f"  {claim.run} is trained by worker {claim.worker} on {claim.host}{share}")
+    console.print(f"training now: {at_work}" if at_work else "no command trains here now")
+    rate, left = now.tokens_per_s(), now.device_seconds_left(open_corpus(now.setting.corpus).vocabulary_size)
     if rate is not None:
         console.print(f"{in_words(rate)} tokens/s a worker in the runs that are done")
     if left:
-        console.print(f"{minutes(left)} left with {counted(count, 'worker')}")
+        device = "GPU" if on_gpu(plan) else "CPU worker"
+        console.print(f"{left / 3600:.3g} {device}-hours left: {minutes(left / count)} with {counted(count, 'worker')}")
     end = f"report {plan.folder}" if now.members[0].full else f"fit {plan.folder / 'runs.csv'}"
     console.print(f"Next: mixlaw train {plan.folder / PLAN}" if now.left else f"Next: mixlaw {end}")
 
 
-def _tell_price(console: Console, plan: Plan, now: "Standing", workers: int | None) -> None:
-    from mixlaw.launch.packing import default_workers
-    from mixlaw.launch.price import prices
+def _tell_price(console: Console, plan: Plan, now: "Standing") -> None:
+    from mixlaw.launch.packing import workers_of
+    from mixlaw.launch.price import WORTH_SAYING, prices
 
-    count = workers or default_workers(now.setting)
     if not now.left:
         console.print("nothing is left to train")
         return
     found = prices(now.left, now.setting, open_corpus(now.setting.corpus).vocabulary_size)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("size", "params", "runs", "tokens", "operations", "on the vocabulary", "tokens/s", "time"):
+    headings = "size", "params", "runs", "tokens", "operations", "on the vocabulary", "on read-outs", "tokens/s", "time"
+    for heading in headings:
         table.add_column(heading, justify="left" if heading == "size" else "right")
     for price in found:
         numbers = in_words(price.params), str(price.runs), in_words(price.tokens), f"{price.flops:.2g}"
-        pace = f"{price.vocabulary_share:.0%}", in_words(price.tokens_per_s), minutes(price.seconds)
-        table.add_row(price.size, *numbers, *pace)
+        shares = f"{price.vocabulary_share:.0%}", f"{price.read_out_share:.0%}"
+        table.add_row(price.size, *numbers, *shares, in_words(price.tokens_per_s), minutes(price.seconds))
     console.print(table)
-    runs, seconds = sum(price.runs for price in found), sum(price.seconds for price in found)
+    runs, seconds, count = sum(price.runs for price in found), sum(price.seconds for price in found), workers_of(plan)
     console.print(
         f"{counted(runs, 'run')} left of {len(now.members)}: {minutes(seconds)} of one worker, "
         f"about {minutes(seconds / min(count, runs))} with {counted(count, 'worker')}, if nothing else runs here"
     )
+    if plan.launch.engine != "local":
+        console.print(f"note: measured on this machine, not on a worker of {plan.launch.engine}")
+    if max(price.read_out_share for price in found) > WORTH_SAYING:
+        console.print(
+            f"note: read-outs take more than {WORTH_SAYING:.0%} of the time; "
+            "lower training.evaluation_tokens, or read at fewer token counts"
+        )
     console.print(f"Next: mixlaw train {plan.folder / PLAN}")
 
 

@@ -9,7 +9,7 @@ import torch
 
 from mixlaw.corpus.shards import open_corpus
 from mixlaw.train.checkpoint import Checkpoint
-from mixlaw.train.device import compute_of
+from mixlaw.train.device import Compute, compute_of
 from mixlaw.train.loop import PackRun, Row
 from mixlaw.train.members import Member, Setting
 from mixlaw.train.model import named
@@ -25,9 +25,14 @@ def models_folder(folder: Path) -> Path:
     return folder / "models"
 
 
-def numbers(setting: Setting) -> dict[str, Any]:
-    """Everything about a study that determines the losses of its runs, but for the threads of a CPU; nothing else."""
-    compute = compute_of(setting.training)
+def numbers(setting: Setting, compute: Compute | None = None) -> dict[str, Any]:
+    """Everything about a study that determines the losses of its runs, but for the threads of a CPU; nothing else.
+
+    Args:
+        setting: of the study.
+        compute: where its runs are trained; None for here.
+    """
+    compute = compute or compute_of(setting.training)
     shared = setting.as_json()
     del shared["corpus"]
     shared["training"] = {

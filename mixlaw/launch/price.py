@@ -18,6 +18,9 @@ MEASURE_S = 1.5
 FORWARD = 1 / 3
 """Cost of a token that is only evaluated, against one that is trained on."""
 
+WORTH_SAYING = 0.15
+"""Share of the time that read-outs should not exceed."""
+
 
 @dataclass(frozen=True)
 class Price:
@@ -30,6 +33,7 @@ class Price:
         tokens: trained on, over all runs.
         flops: to train them; the read-outs are not counted.
         vocabulary_share: of the operations, spent on the output head.
+        read_out_share: of the time, spent on validation text.
         tokens_per_s: measured, of one worker.
         seconds: of one worker, read-outs included.
     """
@@ -40,6 +44,7 @@ class Price:
     tokens: int
     flops: float
     vocabulary_share: float
+    read_out_share: float
     tokens_per_s: float
     seconds: float
 
@@ -79,6 +84,7 @@ def _price(members: Sequence[Member], setting: Setting, vocabulary: int, compute
         tokens=tokens,
         flops=tokens * per_token,
         vocabulary_share=6.0 * vocabulary * shape.width / per_token,
+        read_out_share=FORWARD * evaluated / (tokens + FORWARD * evaluated),
         tokens_per_s=rate,
         seconds=(tokens + FORWARD * evaluated) / rate,
     )

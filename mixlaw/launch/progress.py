@@ -1,7 +1,7 @@
 """How far a training is, without a word on how it is shown."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mixlaw.train.members import Member, Setting
@@ -58,21 +58,31 @@ class Tally:
     _work: float = 0.0
     _trained: int = 0
 
-    def trained(self, members: Sequence[Member], tokens: int) -> None:
-        """A pack trained on so many more tokens, over all its members."""
-        for member in members:
-            self._tokens[member.run] = self._tokens.get(member.run, 0) + tokens // len(members)
-        if self._started is None:  # what came before is the start of workers
-            self._started = time.monotonic()
-        else:
-            self._trained += tokens
-            self._work += tokens * self._price(members[0])
+    def at(self, tokens: Mapping[str, int]) -> None:
+        """The runs in training have come so far, each in tokens."""
+        members = {member.run: member for member in self.members}
+        for run, count in tokens.items():
+            more = count - self._tokens.get(run, 0)
+            if more <= 0 or run not in members:
+                continue
+            self._tokens[run] = count
+            if self._started is None:  # what came before is the start of workers
+                self._started = time.monotonic()
+            else:
+                self._trained += more
+                self._work += more * self._price(members[run])
         self.tell()
 
-    def again(self, members: Sequence[Member]) -> None:
-        """A pack starts from the beginning."""
-        for member in members:
-            self._tokens.pop(member.run, None)
+    def finished(self, run: str) -> None:
+        """A run has all its rows."""
+        self.at(
+            {member.run: member.total_tokens(self.setting.training) for member in self.members if member.run == run}
+        )
+        self.done.add(run)
+
+    def again(self, run: str) -> None:
+        """A run starts from the beginning."""
+        self._tokens.pop(run, None)
 
     def tell(self, *, now: bool = False) -> None:
         """Tell the watcher, if it is time or `now`."""

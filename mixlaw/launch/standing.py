@@ -1,14 +1,15 @@
 """Where a training stands: what is done, what has failed, what is left; and whether it is still the same training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mixlaw.errors import Refused
-from mixlaw.launch.job import RECORDS, models_folder, numbers
+from mixlaw.launch.history import History, read_history
+from mixlaw.launch.job import RECORDS, models_folder
+from mixlaw.plan import Training
 from mixlaw.train.members import Member, Setting
-from mixlaw.train.records import Recorded, read_records
 
 SHOWN = 4
 """Differences that a refusal lists."""
@@ -22,19 +23,19 @@ class Standing:
         members: planned.
         setting: of the study.
         folder: of the study.
-        recorded: what the records say.
+        history: what the records say.
     """
 
     members: Sequence[Member]
     setting: Setting
     folder: Path
-    recorded: Recorded
+    history: History
 
     @property
     def failed(self) -> dict[str, str]:
         """Why, by run, of the planned runs that ended without all their rows."""
         runs = {member.run for member in self.members}
-        return {run: str(entry["reason"]) for run, entry in self.recorded.failed.items() if run in runs}
+        return {run: str(entry["reason"]) for run, entry in self.history.recorded.failed.items() if run in runs}
 
     @property
     def done(self) -> set[str]:
@@ -44,41 +45,51 @@ class Standing:
     @property
     def left(self) -> list[Member]:
         """What is to be trained: all but what is done and what would fail again the same way."""
-        over = self.done | {run for run, entry in self.recorded.failed.items() if entry["final"]}
+        over = self.done | {run for run, entry in self.history.recorded.failed.items() if entry["final"]}
         return [member for member in self.members if member.run not in over]
 
-    def seconds_left(self, vocabulary: int, workers: int) -> float | None:
-        """Seconds until all is trained, at the pace of the runs that are done; None before one is."""
+    def device_seconds(self) -> float:
+        """Time that the runs which are done took of their devices; a pack takes its time once for all its runs."""
+        seconds, begun = self.history.recorded.seconds, self.history.begun
+        return sum(seconds.get(run, 0.0) / len(begun[run].pack) for run in self.done if run in begun)
+
+    def device_seconds_left(self, vocabulary: int) -> float | None:
+        """Time of devices that what is left will take, at the pace of the runs that are done; None before one is."""
         length = self.setting.training.sequence_length
 
         def work(member: Member) -> float:
             return member.total_tokens(self.setting.training) * member.shape.flops_per_token(vocabulary, length)
 
-        done = [member for member in self.members if member.run in self.done]
-        spent = sum(self.recorded.seconds.get(member.run, 0.0) for member in done)
+        spent, done = self.device_seconds(), self.done
         if not spent:
             return None
-        return sum(map(work, self.left)) / sum(map(work, done)) * spent / workers
+        return sum(map(work, self.left)) / sum(work(member) for member in self.members if member.run in done) * spent
 
     def tokens_per_s(self) -> float | None:
-        """Tokens a second of one worker, over the runs that are done; None before one is."""
-        done = [member for member in self.members if member.run in self.done]
-        spent = sum(self.recorded.seconds.get(member.run, 0.0) for member in done)
-        return sum(member.total_tokens(self.setting.training) for member in done) / spent if spent else None
+        """Tokens a second of one device, over the runs that are done; None before one is."""
+        spent, done = self.device_seconds(), self.done
+        trained = sum(member.total_tokens(self.setting.training) for member in self.members if member.run in done)
+        return trained / spent if spent else None
 
-    def check_unchanged(self) -> None:
+    def check_unchanged(self, shared: Mapping[str, Any]) -> None:
         """Refuse a plan under which runs on record, of proxies or in full, would have had other numbers.
 
         Adding mixtures, repeats or sizes changes no run that is there, and is allowed.
+
+        Args:
+            shared: what determines the numbers of all runs now (`mixlaw.launch.job.numbers`).
         """
-        shared = numbers(self.setting)
         planned = {member.run: member for member in self.members}
-        for run, entry in self.recorded.members.items():
-            member = planned.get(run)
-            of_member = entry["numbers"]["member"] if member is None else member.as_json()
-            different = differences(entry["numbers"], {**shared, "member": of_member})
+        defaults = {
+            key: value for key, value in Training().model_dump(mode="json").items() if key in shared["training"]
+        }
+        for run, begun in self.history.begun.items():
+            member = planned.get(run, begun.member)
+            training = {**defaults, **begun.numbers.get("training", {})}  # a newer key's default changes no number
+            before = {**begun.numbers, "training": training, "member": begun.member.as_json()}
+            different = differences(before, {**shared, "member": member.as_json()})
             if different:
-                own = member is not None and member.full and all(text.startswith("member.") for text in different)
+                own = run in planned and member.full and all(text.startswith("member.") for text in different)
                 way = "give the changed run another name" if own else "train the changed plan in another folder"
                 raise Refused(
                     f"{self.folder / RECORDS}: run '{run}' was trained with other numbers: "
@@ -88,8 +99,8 @@ class Standing:
     def check_nothing_dropped(self) -> None:
         """Refuse a plan that no longer has proxies which are on record: the run table would lose them silently."""
         runs = {member.run for member in self.members}
-        entries = self.recorded.members.items()
-        dropped = [run for run, entry in entries if run not in runs and not entry["numbers"]["member"]["full"]]
+        begun = self.history.begun.items()
+        dropped = [run for run, was in begun if run not in runs and not was.member.full]
         if dropped:
             raise Refused(
                 f"{self.folder / RECORDS} holds {len(dropped)} runs that the plan no longer has "
@@ -99,8 +110,8 @@ class Standing:
     def _is_done(self, member: Member) -> bool:
         training = self.setting.training
         wanted = {step * training.batch_tokens for step in member.steps(training)}
-        rows = set(self.recorded.rows.get(member.run, {}))
-        if not wanted <= rows or member.run in self.recorded.failed:
+        recorded = self.history.recorded
+        if not wanted <= set(recorded.rows.get(member.run, {})) or member.run in recorded.failed:
             return False
         return not member.full or (models_folder(self.folder) / member.run).is_dir()
 
@@ -116,13 +127,13 @@ def standing(members: Sequence[Member], setting: Setting, folder: Path) -> Stand
             member.mixture.aligned(setting.domains)
         except Refused as error:
             raise Refused(f"mixture '{member.group}': {error}") from None
-    return Standing(members, setting, folder, read_records(folder / RECORDS))
+    return Standing(members, setting, folder, read_history(folder / RECORDS))
 
 
 def differences(before: Any, now: Any, place: str = "") -> list[str]:
     """What differs between two specifications, as "training.clip was 1.0, is 2.0"."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        found = []
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        found: list[str] = []
         for key in sorted({*before, *now}):
             found += differences(before.get(key), now.get(key), f"{place}.{key}" if place else str(key))
         return found

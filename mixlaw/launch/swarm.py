@@ -6,7 +6,9 @@ A study's folder holds, beside its `plan.toml`:
     runs.csv                   the run table of the proxies, rebuilt from the records
     full_runs.csv              the run table of the full runs, likewise
     runs/records-<n>.jsonl     what writer n measured, one checksummed record a line; the truth that runs.csv follows
-    runs/worker-<n>.log        what worker n said on stderr, where there are several
+    runs/worker-<n>.log        what worker n said on stderr, and the tracebacks of runs that crashed
+    runs/queue/                what waits, and who trains what, while a training goes on
+    runs/slurm/                what submitit submits, and the logs of its jobs
     runs/lock                  who is training here now
     checkpoints/<run>.safetensors   the state of a full run under way; deleted at its end
     models/<run>/              the model of a full run, as `transformers` loads it
@@ -19,27 +21,27 @@ often a training was killed on the way.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from mixlaw.corpus.shards import open_corpus
 from mixlaw.errors import Refused
 from mixlaw.files import sha256
-from mixlaw.launch.job import RECORDS, Job
-from mixlaw.launch.local import run_jobs
+from mixlaw.launch.engines import engine_of
+from mixlaw.launch.history import read_history
+from mixlaw.launch.job import RECORDS, numbers
 from mixlaw.launch.lock import locked
-from mixlaw.launch.packing import cores, default_workers, pack_size
+from mixlaw.launch.packing import compute_of_workers, cores, default_workers, threads_of
 from mixlaw.launch.progress import Tally, Watch
+from mixlaw.launch.queue import Queue, Waiting
 from mixlaw.launch.roster import full_runs, proxies
 from mixlaw.launch.standing import Standing, standing
+from mixlaw.launch.supervise import Supervisor
 from mixlaw.mixture import Mixture, write_mixtures
 from mixlaw.plan import Plan
 from mixlaw.runs import RunTable, check_runs, write_runs
-from mixlaw.train.members import Member, setting_of
-from mixlaw.train.records import Writer, read_records
-
-SHARED_PARAMS = 2_000_000
-"""Below this size a step is too short for threads to share: on a busy machine they wait for each other for longer."""
+from mixlaw.train.members import Member, Setting, setting_of
 
 TABLE, FULL_TABLE, MIXTURES = "runs.csv", "full_runs.csv", "mixtures.csv"
 
@@ -101,78 +103,62 @@ def train_full(
     """
     members = full_runs(plan, mixtures, range(plan.target.seeds) if seeds is None else seeds)
     _train(plan, members, folder, watch, workers)
-    entries = read_records(folder / RECORDS).members.values()
-    trained = [Member.from_json(entry["numbers"]["member"]) for entry in entries]
+    trained = [begun.member for begun in read_history(folder / RECORDS).begun.values()]
     every = sorted((member for member in trained if member.full), key=lambda member: member.run)
     return _written(every, folder / FULL_TABLE)
 
 
 def _train(plan: Plan, members: Sequence[Member], folder: Path, watch: Watch | None, workers: int | None) -> None:
     corpus = open_corpus(plan.path(plan.corpus.path))
-    setting = setting_of(plan, corpus)
+    setting, compute = setting_of(plan, corpus), compute_of_workers(plan)
+    shared = numbers(setting, compute)
     with locked(folder / RECORDS):
         now = standing(members, setting, folder)
-        now.check_unchanged()
+        now.check_unchanged(shared)
         if not members[0].full:
             now.check_nothing_dropped()
+        left = now.left
         tally = Tally(members, setting, corpus.vocabulary_size, watch)
-        left = {member.run for member in now.left}
-        tally.failed |= set(now.failed) - left
+        tally.failed |= set(now.failed) - {member.run for member in left}
         tally.done |= now.done
         tally.tell(now=True)
         if left:
-            count = workers or default_workers(setting)
-            jobs = [job for job in _jobs(now, corpus.vocabulary_size, count) if left & set(job.runs)]
-            _run(jobs, folder / RECORDS, tally, count)
+            _supervise(plan, now, left, shared, tally, workers)
 
 
-def _jobs(now: Standing, vocabulary: int, workers: int) -> list[Job]:
-    """Packs of all members, done or not, so that what is in a pack does not depend on what was done before."""
-    jobs = []
-    for size in dict.fromkeys(member.size for member in now.members):
-        members = [member for member in now.members if member.size == size]
-        known = [now.recorded.members[member.run] for member in members if member.run in now.recorded.members]
-        count = max(len(entry["pack"]) for entry in known) if known else pack_size(members, now.setting, vocabulary)
-        for start in range(0, len(members), count):
-            pack = tuple(members[start : start + count])
-            jobs.append(Job(now.folder, now.setting, pack, _threads(pack, now, workers)))
-    return jobs
+def _supervise(
+    plan: Plan, now: Standing, left: Sequence[Member], shared: Mapping[str, Any], tally: Tally, workers: int | None
+) -> None:
+    """Have what is left trained, the longest runs first so that no worker is left with a long one at the end."""
+    launch, begun = plan.launch, now.history.begun
+    launch = launch if workers is None else launch.model_copy(update={"workers": workers})
+    queue, here = Queue(now.folder.resolve() / RECORDS), launch.engine == "local"
+    count = min(launch.workers or default_workers(plan.training), len(left)) if here else 0
+    cpus = max(1, cores() // count) if here else launch.cpus
+    threads = {member.run: threads_of(member, begun.values(), cpus) for member in left}
+    engine = engine_of(launch, queue, count, max(threads.values()))
+    packs: dict[str, int] = {}
+    for was in begun.values():
+        packs[was.member.size] = max(packs.get(was.member.size, 1), len(was.pack))
+    waiting = Waiting(
+        setting=now.setting if here else _told_device(now.setting, shared["device"]),
+        numbers=shared,
+        members=sorted(left, key=lambda member: -member.total_tokens(plan.training) * member.shape.params),
+        threads=threads,
+        packs=packs,
+        workers=engine.workers,
+    )
+    Supervisor(queue, engine, now, tally).run(waiting)
 
 
-def _threads(pack: Sequence[Member], now: Standing, workers: int) -> int:
-    """As before for a run that was begun; else one, or a share of the cores for large runs too few to fill them."""
-    begun = [now.recorded.members[member.run]["threads"] for member in pack if member.run in now.recorded.members]
-    if begun:
-        return int(begun[0])
-    if pack[0].shape.params < SHARED_PARAMS:
-        return 1
-    return max(1, cores() // min(workers, len(now.members)))
-
-
-def _run(jobs: Iterable[Job], runs: Path, tally: Tally, workers: int) -> None:
-    """Train jobs, the longest first so that no worker is left with a long one at the end."""
-
-    def finished(job: Job) -> None:
-        failed = set(read_records(runs).failed)
-        tally.failed |= set(job.runs) & failed
-        tally.done |= set(job.runs) - failed
-        tally.tell(now=True)
-
-    def crashed(job: Job, why: str) -> None:
-        writer = Writer(runs / "records-0.jsonl")
-        for run in job.runs:
-            writer.failed(run, why, final=False)
-        writer.close()
-        tally.failed |= set(job.runs)
-        tally.tell(now=True)
-
-    ordered = sorted(jobs, key=lambda job: -job.work)
-    run_jobs(ordered, runs, tally, workers=workers, crashed=crashed, finished=finished)
+def _told_device(setting: Setting, device: str) -> Setting:
+    """A setting that lets no worker choose another device than was planned."""
+    return replace(setting, training=setting.training.model_copy(update={"device": device}))
 
 
 def _written(members: Iterable[Member], path: Path) -> RunTable:
     """Rebuild a run table from the records, in the order of the members, and write it; failed runs are only named."""
-    recorded = read_records(path.parent / RECORDS)
+    recorded = read_history(path.parent / RECORDS).recorded
     rows, notes = [], [*recorded.notes]
     for member in members:
         if member.run in recorded.failed:

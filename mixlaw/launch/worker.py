@@ -1,80 +1,225 @@
-"""A worker process: reads jobs from stdin, one a line, trains them, and tells on stdout how it goes.
+"""A worker: takes runs that wait, trains them, and writes what it measures; the same under every engine.
 
-    python -m mixlaw.launch.worker RECORDS
+    python -m mixlaw.launch.worker RUNS NAME
 
-Everything measured goes to the worker's own record file before it is told; stdout carries only progress and the end of
-each job. When stdin closes, because the parent is done or was killed, the worker ends at once.
+is a worker process of this machine. It ends when nothing waits, or when its stdin closes, because the process that
+started it is gone.
 """
 
-import json
+import faulthandler
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from queue import Queue
-from typing import Any
 
+import torch
+
+from mixlaw.corpus.shards import MANIFEST, open_corpus
 from mixlaw.errors import Refused
-from mixlaw.launch.job import Job, do
+from mixlaw.files import sha256
+from mixlaw.launch.job import Job, do, numbers
+from mixlaw.launch.packing import pack_size
+from mixlaw.launch.queue import Claim, Queue, State, Waiting
+from mixlaw.launch.standing import differences
+from mixlaw.train.members import Member
 from mixlaw.train.records import Writer
 
-TELL_EVERY_S = 0.5
+BEAT_S = 1.0
+"""Between two words on how far a run is."""
+
+STARTS = 3
+"""How often one worker begins a run that its engine stops and restarts; a run that needs more never ends."""
+
+
+@dataclass(frozen=True)
+class Crash:
+    """Why a pack came to no end, and whether that was for lack of memory."""
+
+    why: str
+    memory: bool
+
+
+class Worker:
+    """Trains what waits in a queue, one pack after another, in this process.
+
+    Args:
+        queue: of the study.
+        name: no other worker's; its record file and its log are called so.
+        beat: called about every second while it trains.
+        records: name of its record file, if another than its own.
+    """
+
+    def __init__(self, queue: Queue, name: str, beat: Callable[[], None] = lambda: None, records: str = "") -> None:
+        self.queue, self.name, self.beat = queue, name, beat
+        self.log = queue.runs / f"worker-{name}.log"
+        self.writer = Writer(queue.runs / f"records-{records or name}.jsonl")
+        self.fits: dict[str, int] = {}
+        self.claims: dict[str, Claim] = {}
+
+    def serve(self) -> None:
+        """Train until nothing waits.
+
+        Raises:
+            Refused: for what would stop every other worker too: a full disk, a corpus or a device that is not the
+                study's.
+        """
+        waiting = self.queue.waiting()
+        if waiting is not None:
+            _check(waiting)
+        while waiting is not None and (members := self._taken(waiting)):
+            self._train(members, waiting)
+            waiting = self.queue.waiting()
+
+    def close(self) -> None:
+        """Let another process write its record file."""
+        self.writer.close()
+
+    def _taken(self, waiting: Waiting) -> list[Member]:
+        """Members of one size to train as one: what this worker had when it was stopped, else what nobody has."""
+        taken: list[Member] = []
+        claims = self.queue.claims()
+        again = [member for member in waiting.members if self._is_mine(claims.get(member.run))]
+        for member in again or [member for member in waiting.members if member.run not in claims]:
+            if taken and (len(taken) >= self._pack_size(taken[0], waiting) or not _alike(taken[0], member, waiting)):
+                continue
+            claim = self._resumed(claims[member.run]) if again else self._claimed(member.run)
+            if claim is None:
+                continue
+            self.claims[member.run] = claim
+            if claim.starts > STARTS:
+                self._tell([member], "crashed", f"its worker was stopped {STARTS} times before its end")
+            else:
+                taken.append(member)
+        self._tell(taken, "training")
+        return taken
+
+    def _is_mine(self, claim: Claim | None) -> bool:
+        """Whether a run was in this worker's hands when its engine stopped it."""
+        if claim is None or claim.worker != self.name or claim.state != "training":
+            return False
+        return claim.run not in self.claims  # else it is in the hands of this very process
+
+    def _resumed(self, claim: Claim) -> Claim:
+        return replace(claim, starts=claim.starts + 1, tokens=0, host=socket.gethostname(), process=os.getpid())
+
+    def _claimed(self, run: str) -> Claim | None:
+        """Take a run, unless another has it or it no longer waits: it may have ended since the queue was read."""
+        claim = self.queue.claim(run, self.name)
+        now = self.queue.waiting() if claim else None
+        if claim and (now is None or run not in now.threads):
+            self.queue.release(run)
+            return None
+        return claim
+
+    def _pack_size(self, member: Member, waiting: Waiting) -> int:
+        """As on record, else measured here once a size, and no more than this worker's share of what waits."""
+        if member.size not in self.fits:
+            alike = [other for other in waiting.members if _alike(member, other, waiting)]
+            share = alike[: -(-len(alike) // waiting.workers)]
+            vocabulary = open_corpus(waiting.setting.corpus).vocabulary_size
+            known = waiting.packs.get(member.size)
+            self.fits[member.size] = known or pack_size(share, waiting.setting, vocabulary)
+        return self.fits[member.size]
+
+    def _train(self, members: Sequence[Member], waiting: Waiting) -> None:
+        """Train members as one pack, or as several if so many have been found not to fit."""
+        while members:
+            largest = self.fits.get(members[0].size, len(members))
+            pack, members = tuple(members[:largest]), members[largest:]
+            threads = waiting.threads[pack[0].run]
+            crash = self._attempt(Job(self.queue.runs.parent, waiting.setting, pack, threads))
+            if crash is None:
+                self._tell(pack, "over")
+            elif crash.memory and len(pack) > 1:
+                self.fits[pack[0].size] = len(pack) // 2
+                self._tell(pack, "training")
+                self._train(pack, waiting)
+            else:
+                self._tell(pack, "crashed", crash.why)
+
+    def _attempt(self, job: Job) -> Crash | None:
+        """Train a pack; what of its memory the error holds is free when this returns."""
+        trained, told = 0, time.monotonic()
+
+        def progress(tokens: int) -> None:
+            nonlocal trained, told
+            trained += tokens // len(job.members)
+            if time.monotonic() - told > BEAT_S:
+                told = time.monotonic()
+                self._tell(job.members, "training", tokens=trained)
+
+        try:
+            do(job, self.writer, progress)
+        except Refused:
+            raise
+        except Exception as error:  # told to whoever supervises, and other runs go on
+            with self.log.open("a", encoding="utf-8") as log:
+                log.write(f"{', '.join(job.runs)}:\n{traceback.format_exc()}\n")
+            return Crash(f"{type(error).__name__}: {error} (see {self.log})", _is_lack_of_memory(error))
+        return None
+
+    def _tell(self, members: Sequence[Member], state: State, why: str = "", tokens: int = 0) -> None:
+        for member in members:
+            self.claims[member.run] = replace(self.claims[member.run], state=state, why=why, tokens=tokens)
+            self.queue.tell(self.claims[member.run])
+        self.beat()
+
+
+def _alike(first: Member, second: Member, waiting: Waiting) -> bool:
+    """Whether two members may be trained as one: proxies that differ in their mixtures and seeds alone."""
+    if first.full or second.full:
+        return first is second
+    own = {name: getattr(first, name) for name in ("run", "group", "mixture", "seed")}
+    return waiting.threads[first.run] == waiting.threads[second.run] and replace(second, **own) == first
+
+
+def _check(waiting: Waiting) -> None:
+    """Refuse to train on another text, or with other numbers, than the study's."""
+    setting = waiting.setting
+    corpus = open_corpus(setting.corpus)
+    if sha256(corpus.path / MANIFEST) != setting.corpus_sha256:
+        raise Refused(f"{corpus.path} is not the corpus that the study began with; let every worker see the same one")
+    different = differences(waiting.numbers, numbers(setting))
+    if different:
+        raise Refused(f"the workers would train with other numbers than planned: {'; '.join(different)}")
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def work(runs: Path, name: str, records: str = "") -> None:
+    """Be a worker until nothing waits; a refusal is left in the queue for whoever supervises."""
+    queue = Queue(runs)
+    faulthandler.enable()
+    try:
+        worker = Worker(queue, name, records=records)
+        worker.serve()
+        worker.close()
+    except Refused as error:
+        queue.refuse(name, str(error))
+        raise
 
 
 def main() -> None:
-    """Serve jobs until stdin closes."""
+    """Work, and end with the process at the other end of stdin."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what to do
-    jobs: Queue[str] = Queue()
-    threading.Thread(target=_receive, args=(jobs,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        writer = Writer(Path(sys.argv[1]))
+        work(Path(sys.argv[1]), sys.argv[2])
     except Refused as error:
-        _tell({"refused": str(error)})
-        return
-    while True:
-        _serve(Job.from_json(json.loads(jobs.get())), writer)
+        sys.exit(f"refused: {error}")
 
 
-def _serve(job: Job, writer: Writer) -> None:
-    progress = _Progress()
-    try:
-        do(job, writer, progress.trained)
-    except Refused as error:
-        _tell({"refused": str(error)})
-    except Exception as error:  # told to the parent, which records it and goes on with other jobs
-        _tell({"crashed": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()})
-    else:
-        progress.tell()
-        _tell({"done": job.name})
-
-
-class _Progress:
-    """Tokens trained on, told now and then."""
-
-    def __init__(self) -> None:
-        self.tokens, self.told = 0, time.monotonic()
-
-    def trained(self, tokens: int) -> None:
-        self.tokens += tokens
-        if time.monotonic() - self.told > TELL_EVERY_S:
-            self.tell()
-
-    def tell(self) -> None:
-        _tell({"tokens": self.tokens})
-        self.tokens, self.told = 0, time.monotonic()
-
-
-def _receive(jobs: "Queue[str]") -> None:
-    for line in sys.stdin:
-        jobs.put(line)
+def _end_with_parent() -> None:
+    sys.stdin.read()
     os._exit(0)
-
-
-def _tell(content: dict[str, Any]) -> None:
-    print(json.dumps(content), flush=True)
 
 
 if __name__ == "__main__":

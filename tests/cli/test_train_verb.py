@@ -1,6 +1,8 @@
 """`mixlaw train` as people run it."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from typer.testing import CliRunner
 from mixlaw.cli.app import app, main
 from mixlaw.launch.job import RECORDS
 from mixlaw.launch.lock import locked
+from mixlaw.launch.queue import CLAIMS, Queue
 from mixlaw.runs import read_runs
 
 PLAN = """
@@ -58,13 +61,13 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 
 
 def test_it_trains_tells_how_far_it_is_and_ends_with_the_next_verb(study: Path) -> None:
-    assert "0 of 3 runs done, 0 failed, 3 left\nnothing is being trained" in run("study", "--status")
+    assert "0 of 3 runs done, 0 running, 0 failed, 3 left\nno command trains here now" in run("study", "--status")
     out = run("study/plan.toml", "--workers", "1", "-o", "table.jsonl")
     assert "3 proxy runs of 0.03M" in out
     assert "table.jsonl: 3 runs, 6 rows\nNext: mixlaw fit table.jsonl -o study/law.json" in out
     assert (read_runs("table.jsonl").losses == read_runs("study/runs.csv").losses).all()
     status = run("study", "--status")
-    assert "3 of 3 runs done, 0 failed, 0 left" in status
+    assert "3 of 3 runs done, 0 running, 0 failed, 0 left" in status
     assert "tokens/s a worker" in status
 
 
@@ -73,7 +76,11 @@ def test_a_dry_run_prices_what_is_left_and_trains_nothing(study: Path) -> None:
     row = next(line.split() for line in out.splitlines() if line.startswith("0.03M"))
     assert row[:4] == ["0.03M", "26.8k", "3", "3.84k"]
     assert float(row[4]) == pytest.approx(3840 * (6 * (26784 + 257 * 32) + 6 * 2 * 32 * 32), rel=0.05)
-    assert row[5] == "22%"
+    assert row[5] == "22%", "8,224 of 37,094 operations"
+    assert float(row[6].rstrip("%")) == pytest.approx(100 * 512 / (1280 + 512), abs=1), (
+        "2 x 3 targets x 256, at a third"
+    )
+    assert "read-outs take more than 15% of the time" in out
     assert "3 runs left of 3" in out and "with 2 workers" in out
     assert not (study / "runs").exists()
     run("study", "--workers", "1")
@@ -91,15 +98,35 @@ def test_a_mixture_is_trained_in_full_under_its_name_and_seed(study: Path) -> No
 
 
 def test_status_tells_who_trains(study: Path) -> None:
+    queue = Queue(study / RECORDS)
     with locked(study / RECORDS):
-        assert "training now: process" in run("study", "--status")
+        (queue.folder / CLAIMS).mkdir(parents=True)
+        claim = queue.claim("natural-0.03M", "7")
+        assert claim is not None
+        queue.tell(replace(claim, tokens=640))
+        status = run("study", "--status")
+    assert "training now: process" in status and "0 of 3 runs done, 1 running, 0 failed, 3 left" in status
+    assert f"natural-0.03M is trained by worker 7 on {claim.host}, 50%" in status
+    assert "0 running" in run("study", "--status"), "a worker of this machine ends with its command"
+
+
+def test_status_tells_the_hours_that_are_left(study: Path) -> None:
+    run("study", "--workers", "1")
+    plan = (study / "plan.toml").read_text()
+    (study / "plan.toml").write_text(plan.replace("mixtures = 2", "mixtures = 3"))
+    status = run("study", "--status", "--workers", "3")
+    hours = float(re.search(r"(\S+) CPU worker-hours left: \d+ s with 3 workers", status)[1])  # type: ignore[index]
+    assert 0 < hours < 0.01
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
         ("nowhere.toml", "nowhere.toml does not exist"),
+        ("study --launch cloud", "no engine is called 'cloud'; there are: local, slurm, ray"),
+        ("study --launch slurm", "nothing says how many; give --workers, or launch.workers"),
         ("study --seed 3", "--name and --seed are for a full run; give --mixture too"),
+        ("study --mixture many.csv --name mine", "--name is for one mixture, and many.csv names its own"),
         ("study --mixture absent.json", "absent.json does not exist"),
         ("study --mixture wrong.json", "mixture 'wrong': no domain is called 'pros'; did you mean 'prose'?"),
         ("study -o runs.txt", "no format of a run table is called '.txt'"),

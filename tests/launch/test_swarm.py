@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from mixlaw.design.planned import planned
 from mixlaw.errors import Refused
 from mixlaw.launch.lock import locked
 from mixlaw.launch.progress import Progress
+from mixlaw.launch.queue import Queue
 from mixlaw.launch.swarm import train_full, train_swarm
 from mixlaw.mixture import Mixture, read_mixtures
 from mixlaw.plan import Plan
@@ -25,13 +27,16 @@ from mixlaw.train.records import Writer, read_records
 
 Planned = Callable[..., Plan]
 LAUNCH = """
+import resource
 import sys
 from pathlib import Path
 from mixlaw.corpus.shards import open_corpus
 from mixlaw.design.planned import planned
 from mixlaw.launch.swarm import train_swarm
 from mixlaw.plan import read_plan
-plan, folder, workers = read_plan(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+plan, folder, workers, limit = read_plan(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+if limit:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 mixtures = planned(plan, open_corpus(plan.corpus.path).train_tokens)
 train_swarm(plan, mixtures, folder, lambda moment: print(moment.done, flush=True), workers=workers)
 """
@@ -47,10 +52,20 @@ def swarm(plan: Plan, folder: Path, workers: int = 1) -> list[Progress]:
     return moments
 
 
-def launched(plan: Plan, folder: Path, workers: int) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", LAUNCH, str(plan.folder / "plan.toml"), str(folder), str(workers)]
+def launched(plan: Plan, folder: Path, workers: int, limit_bytes: int = 0) -> "subprocess.Popen[str]":
+    """A process that trains a plan; no file that it or its workers write may grow beyond the limit, if there is one."""
+    command = [
+        sys.executable,
+        "-c",
+        LAUNCH,
+        str(plan.folder / "plan.toml"),
+        str(folder),
+        str(workers),
+        str(limit_bytes),
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True)
 
 
 def rows_on_disk(folder: Path) -> int:
@@ -119,15 +134,41 @@ def test_a_training_killed_at_any_moment_ends_with_the_table_it_would_have_had(
     assert all(final[run][tokens] == row for run, found in acknowledged.items() for tokens, row in found.items())
 
 
-def test_a_worker_that_is_killed_is_replaced_and_the_table_is_the_same(plan_of: Planned, tmp_path: Path) -> None:
+def test_a_killed_worker_is_replaced_and_a_run_that_kills_its_worker_each_time_is_told_and_stops_no_other(
+    plan_of: Planned, tmp_path: Path
+) -> None:
     plan = plan_of(mixtures=4, last=12800)
     swarm(plan, tmp_path / "whole", workers=1)
-    process = launched(plan, tmp_path / "study", 2)
-    wait_for(lambda: rows_on_disk(tmp_path / "study") >= 2 or process.poll() is not None)
-    os.kill(int(children(process)[0]), signal.SIGKILL)
-    assert process.wait(timeout=300) == 0
+    process, queue = launched(plan, tmp_path / "study", 2), Queue(tmp_path / "study" / "runs")
+    killed: list[tuple[str, int]] = []
+    while process.poll() is None:
+        for claim in queue.claims().values():
+            deadly = claim.run == "uniform-0.03M" or (claim.run == "m001-0.03M" and ("m001-0.03M", 1) not in killed)
+            if deadly and claim.state == "training" and (claim.run, claim.process) not in killed:
+                os.kill(claim.process, signal.SIGKILL)
+                killed += [(claim.run, claim.process), (claim.run, 1)]
+        time.sleep(0.01)
     process.communicate()
-    assert (tmp_path / "study" / "runs.csv").read_bytes() == (tmp_path / "whole" / "runs.csv").read_bytes()
+    assert process.returncode == 0
+    assert len({pid for run, pid in killed if run == "uniform-0.03M" and pid != 1}) == 2
+    survivors = read_runs(tmp_path / "whole" / "runs.csv").frame.query("run != 'uniform-0.03M'")
+    assert read_runs(tmp_path / "study" / "runs.csv").frame.equals(survivors.reset_index(drop=True))
+    reason = read_records(tmp_path / "study" / "runs").failed["uniform-0.03M"]["reason"]
+    assert "was killed by SIGKILL (see " in reason and not queue.folder.exists()
+
+
+def test_a_full_disk_ends_every_worker_and_keeps_what_was_measured(plan_of: Planned, tmp_path: Path) -> None:
+    plan = plan_of(mixtures=4)
+    process = launched(plan, tmp_path / "study", 2, limit_bytes=4000)
+    _, complaint = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert re.search("cannot be written: .*; what was measured before is kept: make room, then run the", complaint)
+    before = read_records(tmp_path / "study" / "runs").rows
+    assert before and not (tmp_path / "study" / "runs.csv").exists()
+    assert swarm_is_free(tmp_path / "study")
+    swarm(plan, tmp_path / "study")
+    after = read_records(tmp_path / "study" / "runs").rows
+    assert all(after[run][tokens] == row for run, rows in before.items() for tokens, row in rows.items())
 
 
 def test_an_interrupt_ends_all_workers_and_keeps_what_was_measured(plan_of: Planned, tmp_path: Path) -> None:
@@ -146,57 +187,58 @@ def test_an_interrupt_ends_all_workers_and_keeps_what_was_measured(plan_of: Plan
 def test_a_run_whose_worker_dies_every_time_is_reported_and_stops_no_other(
     plan_of: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import mixlaw.launch.local as local
+    import mixlaw.launch.worker as worker
 
     attempts: list[str] = []
 
-    def do(job: local.Job, *others: object) -> None:
+    def do(job: worker.Job, *others: object) -> None:
         attempts.append(job.name)
         if job.name.startswith("uniform"):
             raise RuntimeError("the device is on fire")
         original(job, *others)  # type: ignore[arg-type]
 
-    original = local.do
-    monkeypatch.setattr(local, "do", do)
+    original = worker.do
+    monkeypatch.setattr(worker, "do", do)
     plan = plan_of()
     table = train_swarm(plan, mixtures_of(plan), tmp_path, workers=1)
     assert attempts.count("uniform-0.03M") == 2
-    assert "run 'uniform-0.03M' failed: RuntimeError: the device is on fire" in table.notes
+    log = tmp_path / "runs" / "worker-1.log"
+    assert f"run 'uniform-0.03M' failed: RuntimeError: the device is on fire (see {log})" in table.notes
+    assert log.read_text().count("Traceback (most recent call last)") == 2
     assert set(table.runs) == {"natural-0.03M", "m001-0.03M", "natural-repeat1-0.03M"}
-    monkeypatch.setattr(local, "do", original)
+    monkeypatch.setattr(worker, "do", original)
     assert "uniform-0.03M" in set(train_swarm(plan, mixtures_of(plan), tmp_path, workers=1).runs)
 
 
 def test_a_pack_that_does_not_fit_is_halved_until_it_does(
     plan_of: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import mixlaw.launch.local as local
-    import mixlaw.launch.swarm as swarm_module
+    import mixlaw.launch.worker as worker
 
     tried: list[int] = []
 
-    def do(job: local.Job, *others: object) -> None:
+    def do(job: worker.Job, *others: object) -> None:
         tried.append(len(job.members))
         if len(job.members) > 1:
             raise torch.OutOfMemoryError("too little")
         original(job, *others)  # type: ignore[arg-type]
 
-    original = local.do
-    monkeypatch.setattr(local, "do", do)
-    monkeypatch.setattr(swarm_module, "pack_size", lambda *_: 4)
+    original = worker.do
+    monkeypatch.setattr(worker, "do", do)
+    monkeypatch.setattr(worker, "pack_size", lambda *_: 4)
     plan = plan_of()
     assert len(set(train_swarm(plan, mixtures_of(plan), tmp_path, workers=1).runs)) == 4
-    assert tried == [4, 2, 1, 1, 2, 1, 1]
+    assert tried == [4, 2, 1, 1, 1, 1], "what was found not to fit is not tried again"
 
 
 def test_a_pack_of_four_measures_what_four_packs_measure(
     plan_of: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import mixlaw.launch.swarm as swarm_module
+    import mixlaw.launch.worker as worker
 
     plan = plan_of()
     alone = train_swarm(plan, mixtures_of(plan), tmp_path / "alone", workers=1)
-    monkeypatch.setattr(swarm_module, "pack_size", lambda *_: 4)
+    monkeypatch.setattr(worker, "pack_size", lambda *_: 4)
     together = train_swarm(plan, mixtures_of(plan), tmp_path / "together", workers=1)
     assert abs(alone.losses - together.losses).max() < 1e-4
 
