@@ -56,7 +56,7 @@ test-browser: $(VENV)/installed  ## open the report's pages in Debian's chromium
 	$(BIN)/pytest -m browser tests/report
 
 notebooks: $(VENV)/installed  ## execute the notebooks and store what they print
-	$(BIN)/jupyter-execute --inplace notebooks/*.ipynb
+	$(BIN)/python notebooks/execute.py
 
 test-gpu:  ## the tests that need a CUDA device, with the python of that machine
 	python3 -m pytest -m gpu
