@@ -8,6 +8,9 @@ from mixlaw.report.page import Cell, Column, Drawing, Section, Table
 from mixlaw.report.style import drawn, styled
 from mixlaw.wording import counted
 
+CHOSEN = "optimum"
+"""The mixture that the others are baselines of."""
+
 
 def result(found: Sequence[Outcome]) -> Section:
     """The full runs: verdicts, the figure, the losses by mixture and by target."""
@@ -45,7 +48,11 @@ def readme_figure(found: Sequence[Outcome]) -> str:
 
 
 def _measured(found: Sequence[Outcome]) -> list[Measured]:
-    return [Measured(each.name, each.predicted, each.low, each.high, each.measured) for each in found]
+    return [Measured(each.name, each.predicted, each.low, each.high, each.measured) for each in _chosen_first(found)]
+
+
+def _chosen_first(found: Sequence[Outcome]) -> list[Outcome]:
+    return sorted(found, key=lambda outcome: outcome.name != CHOSEN)
 
 
 def _losses(found: Sequence[Outcome]) -> Table:
@@ -60,14 +67,15 @@ def _losses(found: Sequence[Outcome]) -> Table:
             outcome.mean - outcome.predicted,
             "yes" if outcome.inside else "no",
         ]
-        for outcome in found
+        for outcome in _chosen_first(found)
     ]
     columns = [Column("mixture"), *(Column(name, ".4f") for name in ("predicted", "90% from", "to", "measured"))]
     columns += [Column("by seed"), Column("measured - predicted", "+.4f"), Column("inside")]
-    return Table.of(columns, rows, chosen="optimum", caption="weighted loss, nats per token")
+    return Table.of(columns, rows, chosen=CHOSEN, caption="weighted loss, nats per token")
 
 
 def _targets(found: Sequence[Outcome]) -> Table:
+    found = _chosen_first(found)
     columns = [Column("target")]
     for outcome in found:
         columns += [Column(f"{outcome.name}, predicted", ".4f"), Column("measured", ".4f")]
