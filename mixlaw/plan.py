@@ -4,13 +4,15 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from mixlaw.errors import Refused
 from mixlaw.files import read_text
 from mixlaw.launch_plan import Launch
+from mixlaw.online import METHODS, Online
+from mixlaw.online.samples import Samples
 from mixlaw.section import Section
 
 Positive = Annotated[int, Field(gt=0)]
@@ -74,27 +76,31 @@ class Training(Section):
         learning_rate: peak, for the width of 64; other widths are scaled by 64 / width.
         warmup: share of the run's steps over which the rate rises from 0.
         schedule: "constant" reads losses from an averaged model (Hägele et al. 2024, 2405.18392), so one run gives
-            every token count; "wsd" and "cosine" decay to the end and give one.
+            every token count; "wsd" and "cosine" decay to the end and give one; so does "inverse-sqrt".
         decay: share of the run over which "wsd" decays to 0.
+        cooldown: share of the run over which "inverse-sqrt" falls in a line to 0; none by default.
         weight_decay, clip: AdamW's decay and the largest gradient norm.
         evaluation_tokens: validation tokens per target and read-out.
         device: "auto", "cpu" or "cuda".
         precision: of matrix products: "float32", "bfloat16", or "auto", which is bfloat16 on a GPU.
         compile: whether a step is compiled by torch.compile, on a GPU.
+        micro_batches: pieces that a step's batch is computed in, one after another, where memory is short.
     """
 
     sequence_length: Positive = 128
     batch_tokens: Positive = 4096
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.02
-    schedule: Literal["constant", "wsd", "cosine"] = "constant"
+    schedule: Literal["constant", "wsd", "cosine", "inverse-sqrt"] = "constant"
     decay: Annotated[float, Field(gt=0, le=1)] = 0.2
+    cooldown: Annotated[float, Field(ge=0, lt=1)] = 0.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     clip: Annotated[float, Field(gt=0)] = 1.0
     evaluation_tokens: Positive = 16384
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = True
+    micro_batches: Positive = 1
 
     @model_validator(mode="after")
     def _whole_sequences(self) -> "Training":
@@ -102,6 +108,13 @@ class Training(Section):
             raise ValueError(
                 f"batch_tokens is {self.batch_tokens}, not a multiple of sequence_length {self.sequence_length}"
             )
+        if self.batch_tokens // self.sequence_length % self.micro_batches:
+            raise ValueError(
+                f"{self.batch_tokens // self.sequence_length} sequences a step cannot be cut into "
+                f"{self.micro_batches} equal micro_batches; choose a divisor"
+            )
+        if self.warmup + self.cooldown > 1:
+            raise ValueError(f"warmup {self.warmup} and cooldown {self.cooldown} are more than the run; lower one")
         return self
 
 
@@ -144,14 +157,30 @@ class Target(Section):
     seeds: Positive = 2
 
 
-class Plan(Section):
-    """One study.
+class Stage(Section):
+    """The last part of a full run, on a mixture of its own; optimiser, rate and step go on as if nothing happened.
 
     Attributes:
-        name: of the study.
+        last: share of the run's tokens that are left when it begins; with 0 it never does.
+        mixture: "natural", "uniform" or a file, relative to the plan.
+    """
+
+    last: Share
+    mixture: str
+
+
+class Plan(Section):
+    """One study, or with `online`, `samples` or `stages` another way to train its full runs.
+
+    Attributes:
+        name: of the study; where weights move, also of the runs.
         seed: of the design, the initial weights and the order of data.
-        launch: where runs are trained, if not in processes of this machine.
         weights: importance of each target; equal when empty.
+        base: another plan in the same folder, which this one repeats but for what it says itself.
+        start: the mixture of full runs for which none is given: "natural", "uniform" or a file, relative to the plan.
+        online: a method that moves the mixture of a full run while it trains, or finds one beforehand.
+        samples: how the sequences of a full run's batches are weighed by their losses.
+        stages: later parts of a full run on other mixtures.
         folder: where the plan lies; paths in it are relative to here.
     """
 
@@ -164,7 +193,26 @@ class Plan(Section):
     target: Target
     launch: Launch = Launch()
     weights: dict[str, Annotated[float, Field(ge=0)]] = {}
+    base: str | None = None
+    start: str = "uniform"
+    online: Online | None = None
+    samples: Samples | None = None
+    stages: tuple[Stage, ...] = ()
     folder: Path = Path()
+
+    @property
+    def moves(self) -> bool:
+        """Whether full runs have weights that move."""
+        return self.online is not None or self.samples is not None or bool(self.stages)
+
+    @model_validator(mode="after")
+    def _one_mover(self) -> "Plan":
+        if self.online is not None and self.stages:
+            raise ValueError("[online] and [[stages]] both choose the mixture; keep one")
+        shares = [stage.last for stage in self.stages]
+        if shares != sorted(set(shares), reverse=True):
+            raise ValueError(f"the stages' last must fall: {shares}")
+        return self
 
     @model_validator(mode="after")
     def _whole_steps(self) -> "Plan":
@@ -196,10 +244,7 @@ class Plan(Section):
 def read_plan(path: Path | str) -> Plan:
     """Read a plan; refuse unknown keys with the nearest known one, and wrong values with what was needed."""
     path = Path(path)
-    try:
-        content = tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise Refused(f"{path}: {error}; correct the TOML") from None
+    content = _content(path)
     if "folder" in content:
         raise Refused(f"{path}: no key is called 'folder'; delete it")
     try:
@@ -208,14 +253,46 @@ def read_plan(path: Path | str) -> Plan:
         raise Refused(f"{path}: {'; '.join(_explain(detail, content) for detail in error.errors()[:3])}") from None
 
 
+def _content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The tables of a plan, those of its base filled in."""
+    try:
+        content = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise Refused(f"{path}: {error}; correct the TOML") from None
+    base = content.get("base")
+    if base is None:
+        return content
+    if not isinstance(base, str) or Path(base).name != base:
+        raise Refused(f"{path}: base is {base!r}; name a plan in the same folder")
+    if path.with_name(base) in (path, *above):
+        raise Refused(f"{path}: its base '{base}' leads back to itself; name the plan that it changes")
+    return _merged(_content(path.with_name(base), (path, *above)), content)
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables key by key, the one above first."""
+    merged = {**below, **above}
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], dict) and isinstance(above[key], dict):
+            merged[key] = _merged(below[key], above[key])
+    return merged
+
+
 def _explain(detail: Mapping[str, Any], content: Mapping[str, Any]) -> str:
-    place = ".".join(str(part) for part in detail["loc"])
+    location = tuple(part for part in detail["loc"] if detail["loc"][0] != "online" or part not in METHODS)
+    place = ".".join(str(part) for part in location)
     if detail["type"] == "extra_forbidden":
         known = _keys(detail["loc"][:-1])
         near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1, cutoff=0.4)
         return f"no key is called '{place}'; " + (
             f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
         )
+    if detail["type"] == "union_tag_not_found":
+        return f"'{place}.method' is missing; add it: {', '.join(METHODS)}"
+    if detail["type"] == "union_tag_invalid":
+        near = difflib.get_close_matches(str(detail["ctx"]["tag"]), METHODS, n=1, cutoff=0.4)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        return f"'{place}.method' is '{detail['ctx']['tag']}'; {hint}there are: {', '.join(METHODS)}"
     if detail["type"] == "missing":
         return f"'{place}' is missing; add it"
     if detail["type"] == "value_error":
@@ -225,7 +302,18 @@ def _explain(detail: Mapping[str, Any], content: Mapping[str, Any]) -> str:
 
 
 def _keys(place: tuple[Any, ...]) -> list[str]:
-    model: type[BaseModel] = Plan
+    """Keys of the table at a place, as pydantic names it: with the numbers of lists and the methods of unions."""
+    models: list[type[BaseModel]] = [Plan]
     for part in place:
-        model = model.model_fields[part].annotation  # type: ignore[assignment]
-    return [name for name in model.model_fields if name != "folder"]
+        if part in METHODS and len(models) > 1:
+            models = [METHODS[part]]
+        elif not isinstance(part, int):
+            models = _models(models[0].model_fields[part].annotation)
+    return [name for name in models[0].model_fields if name != "folder"]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Every table that an annotation allows."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]

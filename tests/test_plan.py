@@ -6,6 +6,7 @@ import pytest
 
 from mixlaw.corpus.shards import open_corpus
 from mixlaw.errors import Refused
+from mixlaw.online import Grape
 from mixlaw.plan import Plan, read_plan
 from mixlaw.train.members import setting_of
 
@@ -58,8 +59,43 @@ def test_the_least_plan_has_defaults_and_paths_relative_to_itself(tmp_path: Path
             "[training]\nbatch_tokens = 1000\n[proxies]",
             r"\[training\] batch_tokens is 1000, not a multiple of sequence_length 128",
         ),
-        ("[proxies]", '[training]\nschedule = "wds"\n[proxies]', "'constant', 'wsd' or 'cosine'"),
+        ("[proxies]", '[training]\nschedule = "wds"\n[proxies]', "'constant', 'wsd', 'cosine' or 'inverse-sqrt'"),
         ("[proxies]", "[weights]\nprose = -1\n[proxies]", "'weights.prose' is -1"),
+        ("[proxies]", "[training]\nmicro_batches = 3\n[proxies]", "32 sequences a step cannot be cut into 3"),
+        ("[proxies]", "[training]\nwarmup = 0.6\ncooldown = 0.5\n[proxies]", "more than the run; lower one"),
+        ("[proxies]", "[online]\nevery = 10\n[proxies]", "'online.method' is missing; add it: doremi, doge, grape"),
+        ("[proxies]", '[online]\nmethod = "grap"\n[proxies]', r"'online.method' is 'grap'; did you mean 'grape'\?"),
+        (
+            "[proxies]",
+            '[online]\nmethod = "grape"\nevrey = 10\n[proxies]',
+            r"no key is called 'online.evrey'; did you mean 'every'\?",
+        ),
+        (
+            "[proxies]",
+            '[online]\nmethod = "odm"\nzzz = 0.1\n[proxies]',
+            "no key is called 'online.zzz'; known here: method, reward, every",
+        ),
+        (
+            "[proxies]",
+            '[online]\nmethod = "doremi"\nstep = 0\n[proxies]',
+            "'online.step' is 0: Input should",
+        ),
+        ("[proxies]", "[samples]\ntemprature = 1\n[proxies]", r"'samples.temprature'; did you mean 'temperature'\?"),
+        (
+            "[proxies]",
+            '[[stages]]\nlast = 0.2\nmixtur = "x"\n[proxies]',
+            r"'stages.0.mixtur'; did you mean 'mixture'",
+        ),
+        (
+            "[proxies]",
+            '[[stages]]\nlast = 0.2\nmixture = "a"\n[[stages]]\nlast = 0.3\nmixture = "b"\n[proxies]',
+            r"the stages' last must fall: \[0.2, 0.3\]",
+        ),
+        (
+            "[proxies]",
+            '[online]\nmethod = "odm"\n[[stages]]\nlast = 0.2\nmixture = "a"\n[proxies]',
+            r"\[online\] and \[\[stages\]\] both choose the mixture; keep one",
+        ),
         ('name = "study"', 'name = "study"\nfolder = "x"', "no key is called 'folder'; delete it"),
         ('name = "study"', "name = study", r"Invalid value \(at line 2.*correct the TOML"),
     ],
@@ -68,6 +104,31 @@ def test_a_mistake_is_refused_with_its_place(tmp_path: Path, change: str, to: st
     assert change in LEAST
     with pytest.raises(Refused, match=rf"plan\.toml: .*{said}"):
         plan(tmp_path, LEAST.replace(change, to))
+
+
+def test_a_plan_changes_its_base_key_by_key(tmp_path: Path) -> None:
+    plan(tmp_path, LEAST.replace("[proxies]", "[training]\nlearning_rate = 0.01\nwarmup = 0.1\n[proxies]"))
+    (tmp_path / "grape.toml").write_text(
+        'base = "plan.toml"\nname = "grape"\n[training]\nwarmup = 0.2\n[online]\nmethod = "grape"\nevery = 7\n'
+    )
+    found = read_plan(tmp_path / "grape.toml")
+    assert (found.name, found.training.learning_rate, found.training.warmup) == ("grape", 0.01, 0.2)
+    assert found.online == Grape(every=7) and found.moves
+    assert not read_plan(tmp_path / "plan.toml").moves
+
+
+@pytest.mark.parametrize(
+    ("base", "said"),
+    [
+        ("gone.toml", "gone.toml does not exist"),
+        ("../plan.toml", r"base is '../plan.toml'; name a plan in the same folder"),
+        ("child.toml", "its base 'child.toml' leads back to itself"),
+    ],
+)
+def test_a_base_that_cannot_be_read_is_refused(tmp_path: Path, base: str, said: str) -> None:
+    (tmp_path / "child.toml").write_text(f'base = "{base}"\nname = "child"\n')
+    with pytest.raises(Refused, match=said):
+        read_plan(tmp_path / "child.toml")
 
 
 def test_a_plan_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """One job: a pack trained from start to end by one process, which writes what it measures itself."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +105,9 @@ class _Told:
     def measured(self, row: Row) -> None:
         self.writer.row(row)
 
+    def weights(self, row: Row) -> None:
+        self.writer.weights(row)
+
     def failed(self, run: str, reason: str) -> None:
         self.writer.failed(run, reason, final=True)
 
@@ -130,7 +135,16 @@ def do(job: Job, writer: Writer, progress: Callable[[int], None]) -> None:
     torch.set_num_threads(job.threads)
     try:
         told = _Told(writer, progress)
-        run = PackRun(job.members, job.setting, corpus, compute_of(job.setting.training), told, checkpoint)
+        run = PackRun(
+            job.members,
+            job.setting,
+            corpus,
+            compute_of(job.setting.training),
+            told,
+            checkpoint,
+            branch=branch_of(job, shared),
+            reference=reference_of(job),
+        )
         run.train()
     finally:
         torch.set_num_threads(before)
@@ -138,6 +152,28 @@ def do(job: Job, writer: Writer, progress: Callable[[int], None]) -> None:
         _save_models(job, run)
     if checkpoint is not None:
         checkpoint.forget()
+
+
+def branch_of(job: Job, shared: Mapping[str, Any]) -> Checkpoint | None:
+    """Where the state is kept at which the job's first stage begins; None if it has no stage.
+
+    Runs that are the same until then share it, in `checkpoints/base-<hash>.safetensors`: the first trains the base, the
+    others go on from its end. It stays when they are done, for further ones.
+    """
+    first = job.members[0]
+    switches = first.switches(job.setting.training)
+    if not switches:
+        return None
+    base = {key: value for key, value in first.as_json().items() if key not in ("run", "group", "stages")}
+    key = {**shared, "member": base, "step": min(switches), "threads": job.threads}
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    return Checkpoint(job.folder / "checkpoints" / f"base-{name}.safetensors", key)
+
+
+def reference_of(job: Job) -> Path | None:
+    """The folder of the model that the job's losses are held against, if any."""
+    reference = job.members[0].reference
+    return None if reference is None else models_folder(job.folder) / reference
 
 
 def _save_models(job: Job, run: PackRun) -> None:

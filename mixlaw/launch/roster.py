@@ -2,12 +2,17 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from mixlaw.errors import Refused
-from mixlaw.mixture import Mixture
+from mixlaw.corpus.shards import open_corpus
+from mixlaw.design.planned import planned_domains, planned_tokens
+from mixlaw.errors import Refused, one_of
+from mixlaw.mixture import Mixture, read_mixture
+from mixlaw.online import Doge, Grape
 from mixlaw.plan import Plan
 from mixlaw.train.ladder import shape_of
-from mixlaw.train.members import Member
+from mixlaw.train.members import Member, Stage
 
 
 def proxies(plan: Plan, mixtures: Mapping[str, Mixture]) -> list[Member]:
@@ -40,16 +45,58 @@ def proxies(plan: Plan, mixtures: Mapping[str, Mixture]) -> list[Member]:
 def full_runs(plan: Plan, mixtures: Mapping[str, Mixture], seeds: Sequence[int]) -> list[Member]:
     """The members that train mixtures at the plan's target: proxies with other numbers, read at their token counts too.
 
-    Seeds are as given, so that mixtures can be compared seed by seed.
+    Seeds are as given, so that mixtures can be compared seed by seed. What the plan says of weights that move holds for
+    each of them, from its mixture on; a method that finds its mixture beforehand has no part in the run.
     """
+    _check_size("target.size", plan.target.size)
+    found_before = plan.online is not None and plan.online.searches
+    moves = {"samples": plan.samples, "stages": stages(plan), "online": None if found_before else plan.online}
+    check_targets(plan)
+    return [full_run(plan, name, mixture, seed, **moves) for name, mixture in mixtures.items() for seed in seeds]
+
+
+def full_run(plan: Plan, name: str, mixture: Mixture, seed: int, **moves: Any) -> Member:
+    """One run at the plan's target; `moves` are the moving parts of a `Member`."""
     size, end = plan.target.size, plan.target.tokens
-    _check_size("target.size", size)
     tokens = (*(count for count in plan.proxies.tokens if count < end), end)
-    return [
-        Member(f"{name}-{size}-seed{seed}", name, mixture, size, tokens, seed, full=True)
-        for name, mixture in mixtures.items()
-        for seed in seeds
-    ]
+    return Member(f"{name}-{size}-seed{seed}", name, mixture, size, tokens, seed, full=True, **moves)
+
+
+def stages(plan: Plan) -> tuple[Stage, ...]:
+    """The stages of a plan's full runs, with their mixtures."""
+    return tuple(
+        Stage(stage.last, mixture_called(plan, stage.mixture, f"stages.{place}.mixture"))
+        for place, stage in enumerate(plan.stages)
+    )
+
+
+def mixture_called(plan: Plan, name: str, key: str) -> Mixture:
+    """The mixture that a plan calls "natural", "uniform" or by a file.
+
+    Raises:
+        Refused: naming the key, for a file that is not there or that names a domain the plan does not train on.
+    """
+    tokens = open_corpus(plan.path(plan.corpus.path)).train_tokens
+    domains = planned_domains(plan, tokens)
+    if name == "natural":
+        return Mixture.natural(planned_tokens(plan, tokens))
+    if name == "uniform":
+        return Mixture.uniform(domains)
+    try:
+        mixture = read_mixture(plan.path(Path(name)))
+        return Mixture(domains, tuple(map(float, mixture.aligned(domains))))
+    except Refused as error:
+        raise Refused(f"the plan's {key} is '{name}', and neither 'natural' nor 'uniform': {error}") from None
+
+
+def check_targets(plan: Plan) -> None:
+    """Refuse a target of the plan's online method that the corpus does not hold."""
+    targets = plan.online.targets if isinstance(plan.online, Grape | Doge) else ()
+    for target in targets:
+        try:
+            one_of(target, open_corpus(plan.path(plan.corpus.path)).domains, "domain of the corpus")
+        except Refused as error:
+            raise Refused(f"the plan's online.targets: {error}") from None
 
 
 def _check_size(key: str, size: str) -> None:

@@ -14,6 +14,8 @@ from mixlaw.online.doremi import Doremi
 from mixlaw.online.grape import Grape
 from mixlaw.online.odm import Odm
 
+__all__ = ["METHODS", "Doge", "Doremi", "Grape", "Odm", "Online", "Settings"]
+
 Settings = Doremi | Doge | Grape | Odm
 """The settings of any method."""
 

@@ -3,7 +3,10 @@
 import hashlib
 import json
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -14,6 +17,21 @@ from mixlaw.files import replacing
 
 EVERY_S = 120.0
 """Seconds between checkpoints: what a kill costs at most."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a checkpoint holds.
+
+    Attributes:
+        step: that it was saved after.
+        tensors: by name.
+        notes: all that is no tensor, such as where in the data a run is and the state of its online method.
+    """
+
+    step: int
+    tensors: dict[str, Tensor]
+    notes: dict[str, Any]
 
 
 class Checkpoint:
@@ -38,22 +56,23 @@ class Checkpoint:
         """Whether it is time to save."""
         return time.monotonic() - self._last >= self.every_s
 
-    def save(self, step: int, state: dict[str, Tensor]) -> None:
-        """Keep the state after `step`, in place of the one before."""
+    def save(self, step: int, state: dict[str, Tensor], notes: Mapping[str, Any]) -> None:
+        """Keep the state after `step`, in place of the one before; `notes` are JSON."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
         with replacing(self.path) as temporary:
-            save_file(tensors, temporary, metadata={"key": self.key, "step": str(step)})
+            save_file(tensors, temporary, metadata={"key": self.key, "step": str(step), "notes": json.dumps(notes)})
         self._last = time.monotonic()
 
-    def load(self, device: torch.device) -> tuple[int, dict[str, Tensor]]:
-        """The last step kept and the state after it; step 0 and nothing if there is none of this specification."""
+    def load(self, device: torch.device) -> Saved | None:
+        """What was kept last; None if there is nothing of this specification."""
         if not self.path.is_file():
-            return 0, {}
+            return None
         with safe_open(self.path, framework="pt", device=str(device)) as file:
             metadata = file.metadata() or {}
-            if metadata.get("key") != self.key:
-                return 0, {}
-            return int(metadata["step"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if metadata.get("key") != self.key or "notes" not in metadata:
+                return None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return Saved(int(metadata["step"]), tensors, json.loads(metadata["notes"]))
 
     def forget(self) -> None:
         """Delete the file: the pack is done."""

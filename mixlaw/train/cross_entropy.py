@@ -41,6 +41,49 @@ def mean_head_loss(hidden: Tensor, head: Tensor, labels: Tensor) -> Tensor:
     return loss
 
 
+def token_head_loss(hidden: Tensor, head: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of every token, (K, n), nats, with gradients for whatever the tokens are weighed by.
+
+    The weights may depend on the losses, so no gradient can be known before all losses are: the exponentials of all
+    logits are kept until the backward pass, in pieces, which spares computing them twice. Arguments as in `head_loss`.
+    """
+    losses: Tensor = _TokenHeadLoss.apply(hidden, head, labels)  # type: ignore[no-untyped-call]
+    return losses
+
+
+class _TokenHeadLoss(torch.autograd.Function):
+    """d loss / d logits = weight x (softmax(logits) - onehot(label)), from exponentials kept in pieces."""
+
+    @staticmethod
+    def forward(context: Any, hidden: Tensor, head: Tensor, labels: Tensor) -> Tensor:
+        kept, losses = [], []
+        for logits, piece, _ in _pieces(hidden, head, labels):
+            index = piece.unsqueeze(2)
+            largest = logits.amax(-1, keepdim=True)
+            right = logits.gather(2, index) - largest
+            exponentials = logits.sub_(largest).exp_()
+            normaliser = exponentials.sum(-1, keepdim=True)
+            losses.append((normaliser.log() - right).squeeze(2))
+            kept += [exponentials, normaliser]
+        context.save_for_backward(hidden, head, labels, *kept)
+        return torch.cat(losses, 1)
+
+    @staticmethod
+    def backward(context: Any, *slopes: Tensor) -> tuple[Tensor, Tensor, None]:
+        hidden, head, labels, *kept = context.saved_tensors
+        hidden_slope = torch.empty_like(hidden)
+        head_slope = torch.zeros(head.shape, dtype=torch.promote_types(head.dtype, torch.float32), device=head.device)
+        start = 0
+        for exponentials, normaliser in zip(kept[::2], kept[1::2], strict=True):
+            place = slice(start, start + exponentials.shape[1])
+            start, weight = place.stop, slopes[0][:, place].unsqueeze(2)
+            slope = exponentials * (weight / normaliser)
+            slope = slope.scatter_add_(2, labels[:, place].unsqueeze(2), -weight).to(hidden.dtype)
+            hidden_slope[:, place] = torch.bmm(slope, head)
+            head_slope += torch.bmm(slope.transpose(1, 2), hidden[:, place])
+        return hidden_slope, head_slope.to(head.dtype), None
+
+
 class _MeanHeadLoss(torch.autograd.Function):
     """d loss / d logits = (softmax(logits) - onehot(label)) / n, pushed through the head piece by piece."""
 

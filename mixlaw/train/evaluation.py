@@ -10,6 +10,7 @@ from mixlaw.corpus.shards import Corpus
 from mixlaw.mixture import Array
 from mixlaw.train.device import Compute
 from mixlaw.train.model import Layout, rotary, token_losses
+from mixlaw.train.processes import ALONE, Processes
 
 PIECE_TOKENS = 8192
 """Tokens of one forward pass on a CPU; more only costs memory."""
@@ -30,13 +31,22 @@ class Validation:
         length: of a sequence.
         tokens: per target; fewer where the corpus holds fewer.
         compute: where the model lies.
+        processes: that each read a share of the sequences.
     """
 
-    def __init__(self, corpus: Corpus, targets: Sequence[str], length: int, tokens: int, compute: Compute) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        targets: Sequence[str],
+        length: int,
+        tokens: int,
+        compute: Compute,
+        processes: Processes = ALONE,
+    ) -> None:
         chosen = [corpus.sequences(target, "validation", length)[: max(1, tokens // length)] for target in targets]
         self.counts = [len(sequences) for sequences in chosen]
         self.sequences = torch.from_numpy(np.concatenate(chosen).astype(np.int64)).to(compute.device)
-        self.compute = compute
+        self.compute, self.processes = compute, processes
 
     @property
     def tokens(self) -> int:
@@ -53,11 +63,14 @@ class Validation:
         members, length = buffers[0].shape[0], self.sequences.shape[1] - 1
         turn = rotary(length, layout.shape.head_width, self.compute.device, buffers[0].dtype)
         piece = PIECE_TOKENS_CUDA if self.compute.device.type == "cuda" else PIECE_TOKENS
+        losses = torch.zeros(members, len(self.sequences), dtype=torch.float64, device=self.compute.device)
+        places = torch.arange(len(self.sequences), device=self.compute.device)[
+            self.processes.rank :: self.processes.count
+        ]
         with self.compute.precision():
-            losses = [
-                token_losses(layout, *buffers, batch.expand(members, -1, -1), turn).mean(2)
-                for batch in torch.split(self.sequences, max(1, piece // (members * length)))
-            ]
-        each = torch.split(torch.cat(losses, 1).double().cpu(), self.counts, 1)
+            for some in torch.split(places, max(1, piece // (members * length))):
+                batch = self.sequences[some].expand(members, -1, -1)
+                losses[:, some] = token_losses(layout, *buffers, batch, turn).mean(2).double()
+        each = torch.split(self.processes.add(losses).cpu(), self.counts, 1)
         found: Array = torch.stack([part.mean(1) for part in each], 1).numpy()
         return found

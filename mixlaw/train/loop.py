@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,13 +15,17 @@ from mixlaw.corpus.shards import Corpus
 from mixlaw.mixture import Array
 from mixlaw.runs import LOSS, MIX
 from mixlaw.train.averaging import Average
-from mixlaw.train.checkpoint import Checkpoint
+from mixlaw.train.checkpoint import Checkpoint, Saved
 from mixlaw.train.device import Compute
 from mixlaw.train.evaluation import Validation
-from mixlaw.train.feed import Feed
+from mixlaw.train.feed import Batch, Feed
 from mixlaw.train.members import Member, Setting
-from mixlaw.train.model import Layout, Pack, pack_loss, rotary
+from mixlaw.train.model import Layout, Pack, pack_loss, rotary, weighable_token_losses
+from mixlaw.train.movers import Training, mover_of
+from mixlaw.train.moving import Moving
 from mixlaw.train.optimizer import Optimizer
+from mixlaw.train.passes import Passes
+from mixlaw.train.processes import ALONE, Processes
 from mixlaw.train.schedule import learning_rate
 
 DIVERGED = 1.02
@@ -35,6 +40,9 @@ class Reports(Protocol):
     def measured(self, row: Row) -> None:
         """A row of the run table is known."""
 
+    def weights(self, row: Row) -> None:
+        """A row of the table of weights is known, of a run whose weights move."""
+
     def failed(self, run: str, reason: str) -> None:
         """A run has diverged and has no further rows."""
 
@@ -48,17 +56,26 @@ def compiled_loss() -> Callable[..., Tensor]:
     return torch.compile(pack_loss)
 
 
+@cache
+def compiled_weighable() -> Callable[..., Tensor]:
+    """`weighable_token_losses`, likewise."""
+    return torch.compile(weighable_token_losses)
+
+
 @dataclass
 class PackRun:
     """A pack in training.
 
     Args:
-        members: K of one size with the same token counts.
+        members: K of one size with the same token counts; one alone if anything moves while it trains.
         setting: of the study.
         corpus: the setting's, opened.
         compute: where and how precisely.
         reports: told of everything measured.
         checkpoint: where the state is kept between read-outs, if anywhere.
+        branch: where the state is kept when the first stage begins, for other runs that are the same until then.
+        reference: folder of the model that DoReMi's losses are held against.
+        processes: that train the pack together.
     """
 
     members: Sequence[Member]
@@ -67,63 +84,115 @@ class PackRun:
     compute: Compute
     reports: Reports
     checkpoint: Checkpoint | None = None
+    branch: Checkpoint | None = None
+    reference: Path | None = None
+    processes: Processes = ALONE
 
     def __post_init__(self) -> None:
         first, training = self.members[0], self.setting.training
         alike = (first.size, first.tokens, first.unique)
         if any((member.size, member.tokens, member.unique) != alike for member in self.members):
             raise ValueError("the members of a pack have one size and the same token counts, repeated or not")
+        if len(self.members) > 1 and any(member.moves for member in self.members):
+            raise ValueError("a member whose weights move is trained alone")
         self.layout = Layout(first.shape, self.corpus.vocabulary_size)
         self.read_outs = first.steps(training)
-        self.feed = Feed(self.members, self.setting, self.corpus)
+        self.feed = Feed(self.members, self.setting, self.corpus, self.processes)
         self.validation = Validation(
-            self.corpus, self.setting.targets, training.sequence_length, training.evaluation_tokens, self.compute
+            self.corpus,
+            self.setting.targets,
+            training.sequence_length,
+            training.evaluation_tokens,
+            self.compute,
+            self.processes,
         )
         seeds = [member.seed for member in self.members]
         self.pack = Pack.of(self.layout, seeds, self.compute.device, torch.float32)
         self.optimizer = Optimizer(self.pack, training)
         self.average = Average(self.pack.buffers) if training.schedule == "constant" else None
         self.turn = rotary(training.sequence_length, first.shape.head_width, self.compute.device, torch.float32)
-        self.loss = compiled_loss() if self.compute.compiled else pack_loss
-        totals = self.feed.totals(self.read_outs[-1])
-        self.realised = totals / totals.sum(1, keepdims=True)
+        self.passes = self._passes()
+        self.moving = self._moving(first) if first.moves else None
+        self.whole = None if self.moving else self.feed.totals(self.read_outs[-1])
+        self.rows: list[Row] = []
         self.training_loss = torch.zeros(len(self.members), device=self.compute.device)
         self.alive = [True] * len(self.members)
 
+    def _passes(self) -> Passes:
+        compiled = self.compute.compiled
+        return Passes(
+            pack=self.pack,
+            turn=self.turn,
+            compute=self.compute,
+            processes=self.processes,
+            pieces=self.setting.training.micro_batches,
+            loss=compiled_loss() if compiled else pack_loss,
+            weighable=compiled_weighable() if compiled else weighable_token_losses,
+        )
+
+    def _moving(self, member: Member) -> Moving:
+        training = Training(member, self.setting, self.corpus, self.passes, self.feed.size)
+        moving = Moving(training, mover_of(training, self.reference), self.read_outs[-1])
+        self.feed.set_mixtures(0, [moving.read])
+        return moving
+
     def train(self) -> None:
         """Train to the last read-out, or until every member has diverged."""
-        start = self._resume()
-        for step, batch in enumerate(self.feed.batches(start, self.read_outs[-1], self.compute), start + 1):
-            self._step(step, batch)
-            if step in self.read_outs:
-                self._read_out(step)
+        step, last = self._resume(), self.read_outs[-1]
+        while step < last and any(self.alive):
+            stop = self._change(step)
+            for batch in self.feed.batches(step, stop, self.compute):
+                step += 1
+                self._step(step, batch)
+                self._after(step)
                 if not any(self.alive):
-                    break
-            elif self.checkpoint is not None and self.checkpoint.due():
-                self.checkpoint.save(step, self._state())
+                    return
 
     @property
     def read_buffers(self) -> tuple[Tensor, Tensor]:
         """The weights that are measured and kept: averaged along a constant rate, as they are after a decay."""
         return self.pack.buffers if self.average is None else self.average.buffers
 
-    def _step(self, step: int, batch: Tensor) -> None:
-        with self.compute.precision():
-            losses = self.loss(self.layout, *self.pack.buffers, batch, self.turn)
-        torch.autograd.backward(losses.sum())
-        self.optimizer.step(learning_rate(step, self.read_outs[-1], self.setting.training, self.layout.shape.width))
+    def _change(self, step: int) -> int:
+        """Between two steps, change what is due; return the step after which something may change next."""
+        if self.moving is None:
+            return self.read_outs[-1]
+        if self.branch is not None and step and step == min(self.moving.switches, default=0):
+            self._save(self.branch, step)
+        if self.moving.change(step, self._rate(step + 1)):
+            self.feed.set_mixtures(step, [self.moving.read])
+        return self.moving.next_stop(step)
+
+    def _rate(self, step: int) -> float:
+        return learning_rate(step, self.read_outs[-1], self.setting.training, self.layout.shape.width)
+
+    def _step(self, step: int, batch: Batch) -> None:
+        if self.moving is not None and self.moving.weighs(step):
+            self.passes.weighed(batch.tokens, partial(self.moving.weights, step, batch))
+            self.training_loss += self.moving.loss
+        else:
+            self.training_loss += self.passes.plain(batch.tokens)
+        self.optimizer.step(self._rate(step))
         if self.average is not None:
             self.average.update(self.pack.buffers, step)
-        self.training_loss += losses.detach()
         self.reports.trained(len(self.members) * self.setting.training.batch_tokens)
+
+    def _after(self, step: int) -> None:
+        """Tell and keep what is due after a step."""
+        if self.moving is not None and self.moving.due(step):
+            self.reports.weights(self.moving.entry(step))
+        if step in self.read_outs:
+            self._read_out(step)
+        elif self.checkpoint is not None and self.processes.first and self.checkpoint.due():
+            self._save(self.checkpoint, step)
 
     def _read_out(self, step: int) -> None:
         """Measure every member that has not diverged, and tell."""
         span = step - max((earlier for earlier in self.read_outs if earlier < step), default=0)
-        training_losses = (self.training_loss / span).tolist()
+        training_losses = (self.processes.add(self.training_loss) / span / self.processes.count).tolist()
         self.training_loss.zero_()
         losses = self.validation.losses(self.layout, self.read_buffers)
-        read = self.feed.totals(step)
+        read = self.feed.read(step)
         for index, member in enumerate(self.members):
             if not self.alive[index]:
                 continue
@@ -132,7 +201,19 @@ class PackRun:
                 self.alive[index] = False
                 self.reports.failed(member.run, f"{reason} at {step * self.setting.training.batch_tokens} tokens")
             else:
-                self.reports.measured(self._row(index, step, losses[index], read[index] / self.feed.counts))
+                self._tell(self._row(index, step, losses[index], read[index]))
+
+    def _tell(self, row: Row) -> None:
+        """Tell a row; at the end of a run that moved, tell the others again with the mixture of the whole run."""
+        if self.moving is None:
+            self.reports.measured(row)
+            return
+        self.rows.append(row)
+        self.reports.measured(row)
+        if row["step"] == self.read_outs[-1]:
+            mixture = {name: value for name, value in row.items() if name.startswith(MIX)}
+            for earlier in self.rows[:-1]:
+                self.reports.measured({**earlier, **mixture})
 
     def _divergence(self, training_loss: float, losses: Array) -> str:
         """Why the numbers are not those of a run that trained, or nothing."""
@@ -143,7 +224,7 @@ class PackRun:
             return f"the training loss is {training_loss:.3f}, above the {guess:.3f} of an even guess,"
         return ""
 
-    def _row(self, index: int, step: int, losses: Array, epochs: Array) -> Row:
+    def _row(self, index: int, step: int, losses: Array, read: Array) -> Row:
         member, training = self.members[index], self.setting.training
         last = step == self.read_outs[-1]
         kind = "read-out" if self.average is not None else "decayed" if last else "mid-schedule"
@@ -154,10 +235,11 @@ class PackRun:
             "tokens": step * training.batch_tokens,
             "seed": member.seed,
             "step": step,
-            "lr": learning_rate(step, self.read_outs[-1], training, self.layout.shape.width),
+            "lr": self._rate(step),
             "kind": kind,
         }
-        share = self.realised[index]
+        whole = read if self.whole is None else self.whole[index]
+        share, epochs = whole / whole.sum(), read / self.feed.counts
         row |= {MIX + domain: float(share[place]) for place, domain in enumerate(self.setting.domains)}
         row |= {f"epochs.{domain}": float(epochs[place]) for place, domain in enumerate(self.setting.domains)}
         row |= {LOSS + target: float(losses[place]) for place, target in enumerate(self.setting.targets)}
@@ -176,22 +258,41 @@ class PackRun:
             **moments,
         }
 
+    def _save(self, checkpoint: Checkpoint, step: int) -> None:
+        if self.processes.first:
+            moving = None if self.moving is None else self.moving.state()
+            checkpoint.save(step, self._state(), {"feed": self.feed.state(), "moving": moving, "rows": self.rows})
+
     def _resume(self) -> int:
-        """Go on from the checkpoint, if there is one; return the step it was saved after."""
-        if self.checkpoint is None:
+        """Go on from the checkpoint, or else from where a branch begins; return the step it was saved after."""
+        own = None if self.checkpoint is None else self.checkpoint.load(self.compute.device)
+        if own is not None:
+            self._restore(own)
+            return own.step
+        branch = None if self.branch is None else self.branch.load(self.compute.device)
+        if branch is None:
             return 0
-        step, state = self.checkpoint.load(self.compute.device)
-        if not step:
-            return 0
+        self._restore(branch)
+        named = {"run": self.members[0].run, "group": self.members[0].group}
+        self.rows = [{**row, **named} for row in self.rows]
+        for row in self.rows:
+            self.reports.measured(row)
+        return branch.step
+
+    def _restore(self, saved: Saved) -> None:
+        state = saved.tensors
         with torch.no_grad():
             self.pack.matrices.copy_(state["matrices"])
             self.pack.others.copy_(state["others"])
         self.optimizer.restore(
-            step,
+            saved.step,
             {name.removeprefix("optimizer."): value for name, value in state.items() if name.startswith("optimizer.")},
         )
         for place, buffer in enumerate(self.average.buffers if self.average else ()):
             buffer.copy_(state[f"average.{place}"])
         self.training_loss = state["training_loss"]
         self.alive = state["alive"].tolist()
-        return step
+        self.feed.restore(saved.notes["feed"])
+        self.rows = list(saved.notes["rows"])
+        if self.moving is not None and saved.notes["moving"] is not None:
+            self.moving.restore(saved.notes["moving"])

@@ -1,16 +1,23 @@
 """What is to be trained: one member per mixture, size and seed; a full run is a member with other numbers."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from mixlaw.corpus.shards import MANIFEST, Corpus, open_corpus
 from mixlaw.errors import Refused, one_of
 from mixlaw.files import sha256
 from mixlaw.mixture import Mixture
+from mixlaw.online import Online, Settings
+from mixlaw.online.samples import Samples
 from mixlaw.plan import Plan, Training
 from mixlaw.train.ladder import Shape, shape_of
+
+LATER = {"cooldown": 0.0, "micro_batches": 1}
+"""Keys of a plan's training that records before them lack, with what those runs had."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +42,14 @@ class Setting:
 
     def as_json(self) -> dict[str, Any]:
         """The setting as JSON, for another process or to compare with an earlier one."""
+        training = self.training.model_dump(mode="json")
         return {
             "corpus": str(self.corpus),
             "corpus_sha256": self.corpus_sha256,
             "domains": list(self.domains),
             "targets": list(self.targets),
             "available_tokens": dict(self.available_tokens),
-            "training": self.training.model_dump(mode="json"),
+            "training": {key: value for key, value in training.items() if key not in LATER or value != LATER[key]},
         }
 
     @classmethod
@@ -58,6 +66,19 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A later part of a run.
+
+    Attributes:
+        last: share of the run's tokens that are left when it begins.
+        mixture: that is read from then on, over the setting's domains.
+    """
+
+    last: float
+    mixture: Mixture
+
+
+@dataclass(frozen=True)
 class Member:
     """One run to train.
 
@@ -70,6 +91,10 @@ class Member:
         seed: of the initial weights and the order of data.
         full: whether it is a run at the target scale, whose model is kept.
         unique: share of each domain's available tokens that it may read; the rest of its tokens are repeats.
+        online: the method that moves its mixture or its weights, if any, from `mixture` on.
+        samples: how its sequences are weighed, if not evenly.
+        stages: later parts on other mixtures, the longest first.
+        reference: the run, with its model in the same study, that DoReMi's losses are held against.
     """
 
     run: str
@@ -80,6 +105,21 @@ class Member:
     seed: int
     full: bool = False
     unique: float = 1.0
+    online: Settings | None = None
+    samples: Samples | None = None
+    stages: tuple[Stage, ...] = ()
+    reference: str | None = None
+
+    @property
+    def moves(self) -> bool:
+        """Whether anything but the model changes while it trains; such a run is trained alone."""
+        return self.online is not None or self.samples is not None or bool(self.stages)
+
+    def switches(self, training: Training) -> dict[int, Mixture]:
+        """The step after which each stage begins, and its mixture; a stage without a step is none."""
+        steps = self.steps(training)[-1]
+        starts = {steps - round(stage.last * steps): stage.mixture for stage in self.stages}
+        return {step: mixture for step, mixture in starts.items() if step < steps}
 
     @property
     def shape(self) -> Shape:
@@ -96,13 +136,55 @@ class Member:
 
     def as_json(self) -> dict[str, Any]:
         """The member as JSON, for another process or to compare with an earlier one."""
-        return {**asdict(self), "mixture": self.mixture.as_dict(), "tokens": list(self.tokens)}
+        content: dict[str, Any] = {
+            "run": self.run,
+            "group": self.group,
+            "mixture": self.mixture.as_dict(),
+            "size": self.size,
+            "tokens": list(self.tokens),
+            "seed": self.seed,
+            "full": self.full,
+            "unique": self.unique,
+        }
+        if self.online is not None:
+            content["online"] = self.online.model_dump(mode="json")
+        if self.samples is not None:
+            content["samples"] = self.samples.model_dump(mode="json")
+        if self.stages:
+            content["stages"] = [{"last": stage.last, "mixture": stage.mixture.as_dict()} for stage in self.stages]
+        if self.reference is not None:
+            content["reference"] = self.reference
+        return content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Member":
-        """Read `as_json`; every proportion to the bit."""
-        mixture = Mixture(tuple(content["mixture"]), tuple(content["mixture"].values()))
-        return cls(**{**content, "mixture": mixture, "tokens": tuple(content["tokens"])})
+        """Read `as_json`; every proportion to the bit.
+
+        Raises:
+            KeyError, TypeError: for content of another form.
+        """
+        unknown = content.keys() - {field.name for field in fields(cls)}
+        if unknown:
+            raise TypeError(f"a member has no {', '.join(sorted(unknown))}")
+        online, samples = content.get("online"), content.get("samples")
+        return cls(
+            run=content["run"],
+            group=content["group"],
+            mixture=_mixture(content["mixture"]),
+            size=content["size"],
+            tokens=tuple(content["tokens"]),
+            seed=content["seed"],
+            full=content["full"],
+            unique=content.get("unique", 1.0),
+            online=None if online is None else TypeAdapter[Settings](Online).validate_python(online),
+            samples=None if samples is None else Samples.model_validate(samples),
+            stages=tuple(Stage(stage["last"], _mixture(stage["mixture"])) for stage in content.get("stages", ())),
+            reference=content.get("reference"),
+        )
+
+
+def _mixture(proportions: Mapping[str, float]) -> Mixture:
+    return Mixture(tuple(proportions), tuple(proportions.values()))
 
 
 def setting_of(plan: Plan, corpus: Corpus | None = None) -> Setting:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mixlaw.train.cross_entropy import head_loss, mean_head_loss
+from mixlaw.train.cross_entropy import head_loss, mean_head_loss, token_head_loss
 from mixlaw.train.ladder import Shape
 
 EPSILON = 1e-5
@@ -177,6 +177,19 @@ def pack_loss(layout: Layout, matrices: Tensor, others: Tensor, batch: Tensor, t
     weights = named(layout, matrices, others)
     states = final_states(layout, weights, batch[..., :-1], turn)
     return mean_head_loss(states, weights["head"], batch[..., 1:].reshape(batch.shape[0], -1))
+
+
+def weighable_token_losses(
+    layout: Layout, matrices: Tensor, others: Tensor, batch: Tensor, turn: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Cross-entropy of every token, (K, B, S), nats, with gradients; arguments as in `pack_loss`.
+
+    For losses in which sequences or tokens count differently; `pack_loss` is faster where all count the same.
+    """
+    weights = named(layout, matrices, others)
+    states = final_states(layout, weights, batch[..., :-1], turn)
+    losses = token_head_loss(states, weights["head"], batch[..., 1:].reshape(batch.shape[0], -1))
+    return losses.view(batch.shape[0], batch.shape[1], -1)
 
 
 @torch.no_grad()

@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mixlaw.corpus.shards import Corpus
@@ -70,6 +72,48 @@ def to_llama(layout: Layout, weights: dict[str, Tensor]) -> dict[str, Tensor]:
         }
         renamed |= {f"model.layers.{layer}.{name}.weight": weight for name, weight in parts.items()}
     return {name: weight.contiguous() for name, weight in renamed.items()}
+
+
+def from_llama(layout: Layout, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The inverse of `to_llama`: a member's weights by the names of the layout."""
+    found = {
+        "embedding": weights["model.embed_tokens.weight"],
+        "norm": weights["model.norm.weight"],
+        "head": weights["lm_head.weight"],
+    }
+    for layer in range(layout.shape.layers):
+        parts = {
+            "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+            "out": ("self_attn.o_proj",),
+            "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+            "down": ("mlp.down_proj",),
+            "attention_norm": ("input_layernorm",),
+            "feed_forward_norm": ("post_attention_layernorm",),
+        }
+        for name, sources in parts.items():
+            found[f"{layer}.{name}"] = torch.cat([weights[f"model.layers.{layer}.{part}.weight"] for part in sources])
+    return found
+
+
+def load_llama(folder: Path, layout: Layout, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The two buffers, (1, P1) and (1, P2), of a model that `save_llama` wrote.
+
+    Raises:
+        Refused: if it is not there, or of another shape.
+    """
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise Refused(f"{path} does not exist; train the run '{folder.name}' again")
+    weights = from_llama(layout, load_file(path, device=str(device)))
+    for part in (layout.matrices, layout.others):
+        for name, size in part.items():
+            if tuple(weights[name].shape) != size:
+                raise Refused(f"{path} has a weight of shape {tuple(weights[name].shape)} where {size} is needed")
+    matrices, others = (
+        torch.cat([weights[name].reshape(-1) for name in part]).unsqueeze(0)
+        for part in (layout.matrices, layout.others)
+    )
+    return matrices, others
 
 
 def save_llama(folder: Path, layout: Layout, weights: dict[str, Tensor], corpus: Corpus, sequence_length: int) -> None:

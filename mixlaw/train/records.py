@@ -31,6 +31,7 @@ class Recorded:
         rows: by run, then tokens: rows of the run table.
         members: by run: the specification under which its training began.
         failed: by run: why it ended without its rows.
+        weights: by run, then step: what its mixture and weights were, where they moved.
         seconds: by run: from the start of its training to its last row.
         notes: what reading left out.
     """
@@ -38,6 +39,7 @@ class Recorded:
     rows: dict[str, dict[int, Row]] = field(default_factory=dict)
     members: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    weights: dict[str, dict[int, Row]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -76,6 +78,10 @@ class Writer:
     def row(self, row: Row) -> None:
         """A row was measured; it is on disk when this returns."""
         self._append({"record": "row", "run": row["run"], "row": row})
+
+    def weights(self, row: Row) -> None:
+        """What a run's mixture and weights were at a step."""
+        self._append({"record": "weights", "run": row["run"], "row": row})
 
     def failed(self, run: str, reason: str, *, final: bool) -> None:
         """A run ended without all its rows; `final` if training it again would end the same way."""
@@ -119,6 +125,8 @@ def read_records(folder: Path) -> Recorded:
         elif content["record"] == "row":
             found.rows.setdefault(run, {})[content["row"]["tokens"]] = content["row"]
             found.seconds[run] = content["time"] - started.get(run, content["time"])
+        elif content["record"] == "weights":
+            found.weights.setdefault(run, {})[content["row"]["step"]] = content["row"]
         elif content["record"] == "failed":
             found.failed[run] = content
     return found

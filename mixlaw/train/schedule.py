@@ -25,7 +25,8 @@ def learning_rate(step: int, steps: int, training: Training, width: int) -> floa
 
     All schedules rise linearly over `warmup x steps` steps. "constant" then stays; "cosine" falls to a tenth of the
     peak along half a cosine; "wsd" stays, and over its last `decay x steps` steps falls to 0 as 1 - sqrt(x), which
-    ended lower than a line or a cosine in Hägele et al. 2024 (2405.18392).
+    ended lower than a line or a cosine in Hägele et al. 2024 (2405.18392). "inverse-sqrt" falls as 1 / sqrt(step) from
+    the end of the rise (Zhai et al. 2022, 2106.04560), and over its last `cooldown x steps` steps in a line to 0.
 
     Args:
         step: counted from 1.
@@ -43,4 +44,8 @@ def learning_rate(step: int, steps: int, training: Training, width: int) -> floa
     if training.schedule == "wsd":
         falling = max(1, round(training.decay * steps))
         return peak * (1 - math.sqrt(max(0.0, (step - 1 - (steps - falling)) / falling)))
+    if training.schedule == "inverse-sqrt":
+        cooling = round(training.cooldown * steps)
+        falls_until = max(rising, min(step, steps - cooling))
+        return peak * math.sqrt(rising / falls_until) * (1 - max(0, step - (steps - cooling)) / max(1, cooling))
     return peak

@@ -36,6 +36,16 @@ def test_a_cosine_ends_at_a_tenth_of_the_peak_and_passes_its_mean_half_way() -> 
     assert found[500] == pytest.approx(5.5e-3, rel=1e-2)
 
 
+def test_an_inverse_square_root_is_continuous_where_it_begins_cools_and_ends() -> None:
+    plain = rates(Training(learning_rate=1e-2, warmup=0.1, schedule="inverse-sqrt"))
+    assert plain[99] == 1e-2
+    assert plain[399] == pytest.approx(5e-3) and plain[899] == pytest.approx(1e-2 / 3)
+    found = rates(Training(learning_rate=1e-2, warmup=0.1, schedule="inverse-sqrt", cooldown=0.2))
+    assert found[:800] == plain[:800]
+    assert found[899] == pytest.approx(plain[799] / 2) and found[999] == 0
+    assert max(abs(later - earlier) for earlier, later in pairwise(found)) < 1.01e-4
+
+
 def test_the_rate_is_inverse_to_the_width() -> None:
     training = Training(learning_rate=4e-3)
     assert peak_rate(training, 64) == 4e-3

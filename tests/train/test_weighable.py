@@ -1,0 +1,64 @@
+"""Losses that sequences are weighed by: the same numbers and gradients as the plain ones, for any weights."""
+
+import pytest
+import torch
+
+from mixlaw.train.cross_entropy import head_loss, token_head_loss
+from mixlaw.train.ladder import Shape
+from mixlaw.train.model import Layout, Pack, pack_loss, rotary, weighable_token_losses
+
+CPU = torch.device("cpu")
+LAYOUT = Layout(Shape("small", width=16, layers=2, heads=2, inner=32), 61)
+
+
+@pytest.fixture
+def pack() -> Pack:
+    pack = Pack.of(LAYOUT, [1, 2], CPU, torch.float64)
+    with torch.no_grad():
+        pack.others.add_(0.1 * torch.randn(pack.others.shape, generator=torch.Generator().manual_seed(0)))
+    return pack
+
+
+def batch(sequences: int = 6) -> torch.Tensor:
+    return torch.randint(61, (2, sequences, 33), generator=torch.Generator().manual_seed(1))
+
+
+def gradients(pack: Pack, loss: torch.Tensor) -> list[torch.Tensor]:
+    return list(torch.autograd.grad(loss, pack.buffers))
+
+
+def test_even_weights_give_the_plain_loss_and_gradient(pack: Pack) -> None:
+    turn = rotary(32, 8, CPU, torch.float64)
+    plain = pack_loss(LAYOUT, *pack.buffers, batch(), turn)
+    weighed = weighable_token_losses(LAYOUT, *pack.buffers, batch(), turn).mean((1, 2))
+    torch.testing.assert_close(plain, weighed)
+    torch.testing.assert_close(gradients(pack, plain.sum()), gradients(pack, weighed.sum()))
+
+
+def test_the_gradient_of_weighted_sequences_is_the_weighted_sum_of_their_gradients(pack: Pack) -> None:
+    turn, weights = rotary(32, 8, CPU, torch.float64), torch.tensor([0.4, 0.0, 0.1, 0.2, 0.05, 0.25])
+    losses = weighable_token_losses(LAYOUT, *pack.buffers, batch(), turn).mean(2)
+    together = gradients(pack, (losses * weights).sum())
+    apart = [torch.zeros_like(buffer) for buffer in pack.buffers]
+    for place, weight in enumerate(weights):
+        alone = pack_loss(LAYOUT, *pack.buffers, batch()[:, place : place + 1], turn)
+        for total, part in zip(apart, gradients(pack, alone.sum()), strict=True):
+            total += weight * part
+    torch.testing.assert_close(together, apart, rtol=1e-6, atol=1e-9)
+
+
+def test_pieces_of_the_tokens_change_neither_losses_nor_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(3)
+    hidden = torch.randn(2, 200, 8, generator=generator, dtype=torch.float64, requires_grad=True)
+    head = torch.randn(2, 11, 8, generator=generator, dtype=torch.float64, requires_grad=True)
+    labels = torch.randint(11, (2, 200), generator=generator)
+    weights = torch.rand(2, 200, generator=generator, dtype=torch.float64)
+    monkeypatch.setattr("mixlaw.train.cross_entropy.PIECE_ELEMENTS", 64 * 2 * 11)
+    ours = token_head_loss(hidden, head, labels)
+    theirs = torch.nn.functional.cross_entropy(
+        torch.bmm(hidden, head.transpose(1, 2)).flatten(0, 1), labels.flatten(), reduction="none"
+    ).view(2, 200)
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(ours.detach(), head_loss(hidden.detach(), head.detach(), labels))
+    expected = torch.autograd.grad((theirs * weights).sum(), (hidden, head))
+    torch.testing.assert_close(torch.autograd.grad((ours * weights).sum(), (hidden, head)), expected)
