@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo test test-slow test-browser notebooks test-gpu test-consumers test-consumers-312 bench-published bench-laws bench-priors bench-read-outs bench-surfaces bench-optimum bench-designs bench-order bench-swarm
+.PHONY: help demo test test-slow test-browser notebooks test-gpu test-consumers test-consumers-312 bench-published bench-migration bench-laws bench-priors bench-read-outs bench-surfaces bench-optimum bench-designs bench-order bench-swarm
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -63,6 +63,9 @@ test-gpu:  ## the tests that need a CUDA device, with the python of that machine
 
 bench-published: $(VENV)/installed  ## published predictions made again: RedPajama to 1B, M1-M4 on three domains, Chinchilla
 	$(BIN)/python benchmarks/published.py
+
+bench-migration: $(VENV)/installed  ## other systems' predictors and ours on their runs
+	$(BIN)/python benchmarks/migration.py
 
 bench-laws: $(VENV)/installed  ## laws at one scale, intervals and comparisons beside alternatives fitted in the same run
 	$(BIN)/python benchmarks/laws.py
