@@ -89,12 +89,14 @@ class Study:
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
-        """What was predicted for the compared mixtures and what their full runs measured."""
+        """What was predicted for the compared mixtures and what their full runs measured; other runs are left out."""
         if self.law is None or self.full_runs is None:
             return ()
         params, tokens = self.target_scale
         predictions = self.law.predict(self.compared, params=params, tokens=tokens, weights=self.weights)
-        return outcomes(predictions, self.full_runs, self.weights)
+        frame = self.full_runs.frame
+        predicted = self.full_runs if "group" not in frame else self.full_runs.where(frame["group"].isin(self.compared))
+        return outcomes(predictions, predicted, self.weights) if len(predicted) else ()
 
 
 def open_study(folder: Path | str) -> Study:

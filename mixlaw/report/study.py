@@ -13,6 +13,7 @@ from mixlaw.report.sections.coverage import coverage
 from mixlaw.report.sections.curves import curves
 from mixlaw.report.sections.fits import the_law, who_helps
 from mixlaw.report.sections.made import made
+from mixlaw.report.sections.moved import TABLE, moved, others
 from mixlaw.report.sections.outcome import result
 from mixlaw.report.style import styled
 from mixlaw.study import CORPUS, FULL_RUNS, LAW, MIXTURES, OPTIMUM, PLAN, RUNS, Study
@@ -29,7 +30,7 @@ FILES = (PLAN, CORPUS, MIXTURES, RUNS, LAW, OPTIMUM, FULL_RUNS)
 def study_page(study: Study) -> str:
     """One self-contained HTML page of everything that a study has so far."""
     with styled():
-        sections = [*_answers(study), _mixtures(study)]
+        sections = [*_answers(study), *_beside(study), _mixtures(study)]
         if study.runs is not None:
             sections.append(curves(study.runs, study.plan.weights or None, study.plan.training.schedule == "constant"))
         if study.law is not None:
@@ -89,6 +90,12 @@ def _answers(study: Study) -> list[Section]:
         named = mixtures_named(study.optimum, study.law.domains)
         found.append(trade_off(at, pareto(at, wanted, limits), wanted, named))
     return found
+
+
+def _beside(study: Study) -> list[Section]:
+    """What the laws had no part in: runs by hand, runs whose weights moved."""
+    unpredicted = None if study.full_runs is None else others(study.full_runs, study.compared, study.weights)
+    return [section for section in (unpredicted, moved(study.folder / TABLE)) if section is not None]
 
 
 def _mixtures(study: Study) -> Section:

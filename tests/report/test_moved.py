@@ -1,0 +1,56 @@
+"""Weights over time and runs that no law predicted, on the page of a study."""
+
+from pathlib import Path
+from shutil import copytree
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mixlaw.errors import Refused
+from mixlaw.report.sections.moved import TABLE, moved, others
+from mixlaw.report.study import study_page
+from mixlaw.runs import write_runs
+from mixlaw.study import Study, open_study
+
+
+def table(weighed: bool = False) -> pd.DataFrame:
+    tokens = np.arange(1, 6) * 1e5
+    web = np.linspace(0.5, 0.8, 5)
+    frame = pd.DataFrame({"run": "grape", "step": range(5), "tokens": tokens, "mix.web": web, "mix.code": 1 - web})
+    return frame.assign(**{"weight.web": 1 - web if weighed else web, "weight.code": web if weighed else 1 - web})
+
+
+def test_a_study_without_moving_weights_has_no_such_section(tmp_path: Path) -> None:
+    assert moved(tmp_path / TABLE) is None
+
+
+@pytest.mark.parametrize(("weighed", "figures"), [(False, 1), (True, 2)])
+def test_weights_are_drawn_beside_proportions_only_where_they_differ(
+    tmp_path: Path, weighed: bool, figures: int
+) -> None:
+    table(weighed).to_csv(tmp_path / TABLE, index=False)
+    section = moved(tmp_path / TABLE)
+    assert section is not None and len(section.figures) == figures
+    assert repr(0.575) in section.tables[0].csv
+
+
+@pytest.mark.parametrize("text", ["", "run,tokens\na,1\n", "step,mix.web\n1,1\n"])
+def test_a_table_of_something_else_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / TABLE).write_text(text)
+    with pytest.raises(Refused, match=TABLE):
+        moved(tmp_path / TABLE)
+
+
+def test_runs_that_were_not_predicted_are_shown_apart_and_spoil_nothing(study: Study, tmp_path: Path) -> None:
+    folder = copytree(study.folder, tmp_path / "more")
+    assert study.full_runs is not None
+    frame = study.full_runs.frame
+    by_hand = frame[frame["group"] == "natural"].assign(group="by hand", run=lambda rows: "hand-" + rows["run"])
+    write_runs(pd.concat([frame, by_hand]), folder / "full_runs.csv")
+    table().to_csv(folder / TABLE, index=False)
+    more = open_study(folder)
+    assert more.outcomes == study.outcomes
+    page = study_page(more)
+    assert "Other full runs" in page and "by hand" in page and "Weights over time" in page
+    assert study.full_runs is not None and others(study.full_runs, study.compared, study.weights) is None
