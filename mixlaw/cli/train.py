@@ -1,6 +1,6 @@
-"""`mixlaw train`: the proxies of a plan, or a full run of one mixture."""
+"""`mixlaw train`: the proxies of a plan, or full runs, of fixed mixtures or with weights that move."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +20,7 @@ from mixlaw.runs import SUFFIXES, RunTable, write_runs
 from mixlaw.wording import counted, in_words
 
 if TYPE_CHECKING:
+    from mixlaw.launch.progress import Watch
     from mixlaw.launch.standing import Standing
 
 NAME = "train"
@@ -64,34 +65,74 @@ def run(
     Example: mixlaw train study/plan.toml --launch slurm --workers 8
 
     Example: mixlaw train study/plan.toml --mixture study/optimum.json --seed 0
+
+    Example: mixlaw train study/grape.toml
+
+    Example: torchrun --nproc-per-node 8 -m mixlaw train study/plan.toml --mixture study/optimum.json
     """
-    if mixture is None and (name is not None or seed):
-        raise Refused("--name and --seed are for a full run; give --mixture too, or put the seed into the plan")
+    from mixlaw.launch.companions import leading
+
+    with leading() as leads:
+        if leads:
+            _carry_out(plan, mixture, name, seed, output, launch, workers, dry_run=dry_run, status=status)
+
+
+def _carry_out(
+    path: Path,
+    mixture: Path | None,
+    name: str | None,
+    seed: Sequence[int] | None,
+    output: Path | None,
+    launch: str | None,
+    workers: int | None,
+    *,
+    dry_run: bool,
+    status: bool,
+) -> None:
+    """The verb, in the one process that leads; arguments as of `run`."""
     if output is not None:
         one_of(output.suffix.lower(), SUFFIXES, "format of a run table")
-    read = _launched(read_plan(plan / PLAN if plan.is_dir() else plan), launch, workers)
+    plan = _launched(read_plan(path / PLAN if path.is_dir() else path), launch, workers)
+    if mixture is None and not plan.moves and (name is not None or seed):
+        raise Refused("--name and --seed are for a full run; give --mixture too, or put the seed into the plan")
     console = screen()
-    if mixture is None:
-        chosen, seeds = planned(read, open_corpus(read.path(read.corpus.path)).train_tokens), None
+    if mixture is None and not plan.moves:
+        chosen, seeds = planned(plan, open_corpus(plan.path(plan.corpus.path)).train_tokens), None
     else:
-        chosen, seeds = _given(mixture, name), tuple(seed or range(read.target.seeds))
+        chosen, seeds = _full(plan, mixture, name), tuple(seed or range(plan.target.seeds))
     if status or dry_run:
-        now = _standing(read, chosen, seeds)
-        (_tell_status if status else _tell_price)(console, read, now)
+        now = _standing(plan, chosen, seeds)
+        (_tell_status if status else _tell_price)(console, plan, now)
         return
-    table = _train(console, read, chosen, seeds)
+    table = _train(console, plan, chosen, seeds)
     for note in table.notes:
         console.print(f"note: {note}")
     if output is not None:
         write_runs(table, output)
-    _tell_next(console, read, table, seeds, output)
+    if plan.moves:
+        _tell_weights(console, plan, tuple(chosen))
+    _tell_next(console, plan, table, seeds, output)
+
+
+def _full(plan: Plan, mixture: Path | None, name: str | None) -> dict[str, Mixture]:
+    """The mixtures of full runs, by the names of their runs: given, or what a plan whose weights move starts from."""
+    from mixlaw.launch.roster import called, mixture_called
+
+    if mixture is None:
+        return {name or called(plan): mixture_called(plan, plan.start, "start")}
+    given = _given(mixture, name)
+    if not plan.moves or name is not None:
+        return given
+    return {f"{called(plan)}-{key}": value for key, value in given.items()}
 
 
 def _launched(plan: Plan, engine: str | None, workers: int | None) -> Plan:
     """The plan, with what the flags say about its launch."""
     given: dict[str, str | int] = {} if engine is None else {"engine": one_of(engine, ENGINES, "engine")}
     given |= {} if workers is None else {"workers": workers}
-    return plan.model_copy(update={"launch": plan.launch.model_copy(update=given)})
+    from mixlaw.launch.companions import alone_or_together
+
+    return plan.model_copy(update={"launch": alone_or_together(plan.launch.model_copy(update=given))})
 
 
 def _given(path: Path, name: str | None) -> dict[str, Mixture]:
@@ -121,6 +162,8 @@ def _train(console: Console, plan: Plan, chosen: Mapping[str, Mixture], seeds: S
                 runs = len(plan.proxies.sizes) * (len(chosen) + plan.design.repeats)
                 watch = watching(f"{counted(runs, 'proxy run')} of {' and '.join(plan.proxies.sizes)}")
                 return train_swarm(plan, chosen, plan.folder, watch)
+            if plan.online is not None and plan.online.searches:
+                chosen = _searched(plan, chosen, watching)
             scale = f"{plan.target.size} on {in_words(plan.target.tokens)} tokens"
             watch = watching(f"{counted(len(seeds), 'full run')} of {scale}")
             return train_full(plan, chosen, plan.folder, watch, seeds=seeds)
@@ -128,6 +171,40 @@ def _train(console: Console, plan: Plan, chosen: Mapping[str, Mixture], seeds: S
         if plan.launch.engine == "slurm":
             console.print("the Slurm tasks go on; run the same command to watch them again, or end them with scancel")
         raise
+
+
+def _searched(plan: Plan, chosen: Mapping[str, Mixture], watching: Callable[[str], "Watch"]) -> dict[str, Mixture]:
+    """What a plan's method finds before the full runs."""
+    from mixlaw.launch.search import search
+
+    if len(chosen) > 1:
+        raise Refused(f"the search of [online] starts from one mixture, not {len(chosen)}; give one")
+    return {name: search(plan, start, watching) for name, start in chosen.items()}
+
+
+def _tell_weights(console: Console, plan: Plan, names: Sequence[str]) -> None:
+    """What moved, where it began and where it ended, of the first run."""
+    from mixlaw.launch.search import search_folder
+    from mixlaw.launch.weights_table import KINDS, WEIGHTS_OVER_TIME, weights_over_time, write_weights
+
+    written = write_weights(plan.folder)
+    searches = plan.online is not None and plan.online.searches
+    frame = weights_over_time(search_folder(plan)) if searches else weights_over_time(plan.folder)
+    runs = frame["run"].unique()
+    shown_run = runs[0] if searches else next(run for run in runs if run.startswith(f"{names[0]}-"))
+    rows = frame[frame["run"] == shown_run].dropna(axis="columns", how="all")
+    table = Table(box=None, pad_edge=False, header_style="dim", title=f"{shown_run} by step", title_justify="left")
+    places = rows.iloc[[round(part * (len(rows) - 1) / 4) for part in range(5)]]
+    table.add_column("")
+    for step in places["step"]:
+        table.add_column(f"{step}", justify="right")
+    for column in [name for kind in KINDS for name in rows.columns if name.startswith(kind)]:
+        table.add_row(column, *(f"{value:.4f}" for value in places[column]))
+    console.print(table)
+    if searches:
+        console.print(f"{search_folder(plan) / WEIGHTS_OVER_TIME}: the weights over time")
+    if written is not None:
+        console.print(f"{written}: the weights over time")
 
 
 def _tell_status(console: Console, plan: Plan, now: "Standing") -> None:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +14,11 @@ import torch
 from mixlaw.corpus.shards import open_corpus
 from mixlaw.train.checkpoint import Checkpoint
 from mixlaw.train.device import Compute, compute_of
-from mixlaw.train.loop import PackRun, Row
+from mixlaw.train.loop import PackRun, Reports, Row
 from mixlaw.train.members import Member, Setting
 from mixlaw.train.model import named
 from mixlaw.train.pretrained import save_llama
+from mixlaw.train.processes import Processes, together
 from mixlaw.train.records import Writer
 
 RECORDS = "runs"
@@ -115,43 +118,75 @@ class _Told:
         self.progress(tokens)
 
 
+class _Silent:
+    """Reports of a pack that the first process tells."""
+
+    def measured(self, row: Row) -> None: ...
+
+    def weights(self, row: Row) -> None: ...
+
+    def failed(self, run: str, reason: str) -> None: ...
+
+    def trained(self, tokens: int) -> None: ...
+
+
 def do(job: Job, writer: Writer, progress: Callable[[int], None]) -> None:
     """Train a job's pack; its rows, failures and, for full runs, models are on disk when this returns.
+
+    Where `torchrun` started several processes this is the first, and the others train with it (`follow`).
 
     Args:
         job: what to train.
         writer: of this process.
         progress: told of tokens trained on, every step.
     """
-    corpus = open_corpus(job.setting.corpus)
+    processes = together()
+    processes.told(job.as_json())
     shared = numbers(job.setting)
     entries = {member.run: {**shared, "member": member.as_json()} for member in job.members}
     for name, entry in entries.items():
         writer.member(name, {"numbers": entry, "threads": job.threads, "pack": job.runs})
-    full = job.members[0].full
-    key = {"runs": entries, "threads": job.threads}
-    checkpoint = Checkpoint(job.folder / "checkpoints" / f"{job.name}.safetensors", key) if full else None
+    try:
+        run = _trained(job, _Told(writer, progress), processes)
+    except Exception:
+        if processes.count == 1:
+            raise
+        traceback.print_exc()
+        os._exit(1)  # the others wait for this process in the middle of a step; torchrun ends them when it is gone
+    if job.members[0].full:
+        _save_models(job, run)
+    if run.checkpoint is not None:
+        run.checkpoint.forget()
+
+
+def follow(processes: Processes) -> None:
+    """Train with the first process whatever it trains, until it has no more; write nothing."""
+    while (content := processes.told(None)) is not None:
+        _trained(Job.from_json(content), _Silent(), processes)
+
+
+def _trained(job: Job, reports: Reports, processes: Processes) -> PackRun:
+    shared, full = numbers(job.setting), job.members[0].full
+    key = {"runs": {member.run: {**shared, "member": member.as_json()} for member in job.members}}
+    path = job.folder / "checkpoints" / f"{job.name}.safetensors"
     before = torch.get_num_threads()
     torch.set_num_threads(job.threads)
     try:
-        told = _Told(writer, progress)
         run = PackRun(
             job.members,
             job.setting,
-            corpus,
+            open_corpus(job.setting.corpus),
             compute_of(job.setting.training),
-            told,
-            checkpoint,
+            reports,
+            Checkpoint(path, {**key, "threads": job.threads}) if full else None,
             branch=branch_of(job, shared),
             reference=reference_of(job),
+            processes=processes,
         )
         run.train()
     finally:
         torch.set_num_threads(before)
-    if full:
-        _save_models(job, run)
-    if checkpoint is not None:
-        checkpoint.forget()
+    return run
 
 
 def branch_of(job: Job, shared: Mapping[str, Any]) -> Checkpoint | None:

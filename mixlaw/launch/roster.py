@@ -1,6 +1,7 @@
 """Which runs a plan asks for."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def full_runs(plan: Plan, mixtures: Mapping[str, Mixture], seeds: Sequence[int])
     _check_size("target.size", plan.target.size)
     found_before = plan.online is not None and plan.online.searches
     moves = {"samples": plan.samples, "stages": stages(plan), "online": None if found_before else plan.online}
-    check_targets(plan)
+    check_online(plan)
     return [full_run(plan, name, mixture, seed, **moves) for name, mixture in mixtures.items() for seed in seeds]
 
 
@@ -60,6 +61,11 @@ def full_run(plan: Plan, name: str, mixture: Mixture, seed: int, **moves: Any) -
     size, end = plan.target.size, plan.target.tokens
     tokens = (*(count for count in plan.proxies.tokens if count < end), end)
     return Member(f"{name}-{size}-seed{seed}", name, mixture, size, tokens, seed, full=True, **moves)
+
+
+def called(plan: Plan) -> str:
+    """What the runs of a plan whose weights move are called: its name, as a file may be."""
+    return re.sub(r"[^a-z0-9.]+", "-", plan.name.lower()).strip("-.") or "moving"
 
 
 def stages(plan: Plan) -> tuple[Stage, ...]:
@@ -89,8 +95,14 @@ def mixture_called(plan: Plan, name: str, key: str) -> Mixture:
         raise Refused(f"the plan's {key} is '{name}', and neither 'natural' nor 'uniform': {error}") from None
 
 
-def check_targets(plan: Plan) -> None:
-    """Refuse a target of the plan's online method that the corpus does not hold."""
+def check_online(plan: Plan) -> None:
+    """Refuse a target of the plan's online method that the corpus does not hold, or a floor that is too high."""
+    domains = planned_domains(plan, open_corpus(plan.path(plan.corpus.path)).train_tokens)
+    if isinstance(plan.online, Grape) and plan.online.floor * len(domains) > 1:
+        raise Refused(
+            f"the plan's online.floor is {plan.online.floor}, and {len(domains)} domains cannot have so much each; "
+            f"write {1 / len(domains):.3g} or less"
+        )
     targets = plan.online.targets if isinstance(plan.online, Grape | Doge) else ()
     for target in targets:
         try:

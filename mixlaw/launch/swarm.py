@@ -10,7 +10,9 @@ A study's folder holds, beside its `plan.toml`:
     runs/queue/                what waits, and who trains what, while a training goes on
     runs/slurm/                what submitit submits, and the logs of its jobs
     runs/lock                  who is training here now
+    weights_over_time.csv      what full runs whose weights move read by, from the records
     checkpoints/<run>.safetensors   the state of a full run under way; deleted at its end
+    checkpoints/base-<hash>.safetensors   where the first stage of runs with stages begins, for those that share it
     models/<run>/              the model of a full run, as `transformers` loads it
 
 A run is done when all its rows are in the records (and its model is there, if it is a full run), never because a
@@ -71,7 +73,7 @@ def train_swarm(
             no run that succeeded.
     """
     members = proxies(plan, mixtures)
-    _train(plan, members, folder, watch, workers)
+    train_members(plan, members, folder, watch, workers)
     write_mixtures(folder / MIXTURES, mixtures)
     return _written(members, folder / TABLE)
 
@@ -102,13 +104,21 @@ def train_full(
         Refused: as `train_swarm`.
     """
     members = full_runs(plan, mixtures, range(plan.target.seeds) if seeds is None else seeds)
-    _train(plan, members, folder, watch, workers)
+    train_members(plan, members, folder, watch, workers)
+    return full_table(folder)
+
+
+def full_table(folder: Path) -> RunTable:
+    """Rebuild `full_runs.csv` of a study from its records: all full runs there are, by name."""
     trained = [begun.member for begun in read_history(folder / RECORDS).begun.values()]
     every = sorted((member for member in trained if member.full), key=lambda member: member.run)
     return _written(every, folder / FULL_TABLE)
 
 
-def _train(plan: Plan, members: Sequence[Member], folder: Path, watch: Watch | None, workers: int | None) -> None:
+def train_members(
+    plan: Plan, members: Sequence[Member], folder: Path, watch: Watch | None, workers: int | None
+) -> None:
+    """Train what is missing of some members, all proxies or all full runs; arguments as in `train_full`."""
     corpus = open_corpus(plan.path(plan.corpus.path))
     setting, compute = setting_of(plan, corpus), compute_of_workers(plan)
     shared = numbers(setting, compute)

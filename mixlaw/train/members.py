@@ -16,9 +16,6 @@ from mixlaw.online.samples import Samples
 from mixlaw.plan import Plan, Training
 from mixlaw.train.ladder import Shape, shape_of
 
-LATER = {"cooldown": 0.0, "micro_batches": 1}
-"""Keys of a plan's training that records before them lack, with what those runs had."""
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -42,14 +39,13 @@ class Setting:
 
     def as_json(self) -> dict[str, Any]:
         """The setting as JSON, for another process or to compare with an earlier one."""
-        training = self.training.model_dump(mode="json")
         return {
             "corpus": str(self.corpus),
             "corpus_sha256": self.corpus_sha256,
             "domains": list(self.domains),
             "targets": list(self.targets),
             "available_tokens": dict(self.available_tokens),
-            "training": {key: value for key, value in training.items() if key not in LATER or value != LATER[key]},
+            "training": self.training.model_dump(mode="json"),
         }
 
     @classmethod

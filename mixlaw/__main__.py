@@ -1,0 +1,5 @@
+"""`python -m mixlaw`, which is what `torchrun -m mixlaw` starts: the `mixlaw` command."""
+
+from mixlaw.cli.app import main
+
+main()
