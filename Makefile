@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo test test-slow test-browser notebooks test-gpu test-consumers test-consumers-312 bench-published bench-migration bench-laws bench-priors bench-read-outs bench-surfaces bench-optimum bench-designs bench-order bench-swarm
+.PHONY: help demo test test-slow test-browser notebooks docs test-gpu test-consumers test-consumers-312 bench-published bench-migration bench-laws bench-priors bench-read-outs bench-surfaces bench-optimum bench-designs bench-order bench-swarm
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -57,6 +57,14 @@ test-browser: $(VENV)/installed  ## open the report's pages in Debian's chromium
 
 notebooks: $(VENV)/installed  ## execute the notebooks and store what they print
 	$(BIN)/python notebooks/execute.py
+
+.venv-docs/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	touch $@
+
+docs: .venv-docs/installed  ## build docs/ and the docstrings into a site, build/site/index.html
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict
 
 test-gpu:  ## the tests that need a CUDA device, with the python of that machine
 	python3 -m pytest -m gpu
