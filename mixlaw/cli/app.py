@@ -18,6 +18,7 @@ from mixlaw.cli import (
     optimize,
     pareto,
     predict,
+    probe,
     report,
     sample,
     train,
@@ -27,7 +28,7 @@ from mixlaw.version import __version__
 
 PANELS = {
     "Begin": (demo,),
-    "From text to runs": (corpus, sample, train),
+    "From text to runs": (corpus, sample, train, probe),
     "From logs to runs": (import_, merge, check),
     "From runs to a mixture": (fit, predict, compare, optimize, pareto, critical),
     "Hand it on": (export, report),

@@ -89,10 +89,15 @@ def mixture_called(plan: Plan, name: str, key: str) -> Mixture:
     if name == "uniform":
         return Mixture.uniform(domains)
     try:
-        mixture = read_mixture(plan.path(Path(name)))
-        return Mixture(domains, tuple(map(float, mixture.aligned(domains))))
+        return given(plan, plan.path(Path(name)))
     except Refused as error:
         raise Refused(f"the plan's {key} is '{name}', and neither 'natural' nor 'uniform': {error}") from None
+
+
+def given(plan: Plan, path: Path) -> Mixture:
+    """The mixture of a file, over all domains of the plan."""
+    domains = planned_domains(plan, open_corpus(plan.path(plan.corpus.path)).train_tokens)
+    return Mixture(domains, tuple(map(float, read_mixture(path).aligned(domains))))
 
 
 def check_online(plan: Plan) -> None:
