@@ -69,7 +69,20 @@ def drawn(figure: Figure) -> str:
         figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], count=1, flags=re.DOTALL)
-    return re.sub(r'<g id="[a-zA-Z0-9]+_[0-9]+"', "<g", text)
+    text = re.sub(r'<g id="[a-zA-Z0-9]+_[0-9]+"', "<g", text)
+    text = re.sub(r' (?:d|x|y)="[^"]*"', _rounded, text)
+    return re.sub(r'<use [^>]* style="([^"]*)"/>(?:\s*<use [^>]* style="\1"/>)+', _styled_once, text)
+
+
+def _rounded(attribute: "re.Match[str]") -> str:
+    """A place in a figure to a hundredth of a point, which no eye can tell from more."""
+    return re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", attribute[0])
+
+
+def _styled_once(markers: "re.Match[str]") -> str:
+    """Markers of one look, which then stands on their group and not on each of thousands."""
+    bare = re.sub(r">\s+<", "><", markers[0].replace(f' style="{markers[1]}"', ""))
+    return f'<g style="{markers[1]}">{bare}</g>'
 
 
 def fitting(svg: str, largest: float = 1.0) -> str:

@@ -1,6 +1,7 @@
 """How well a law does, what it leaves, and which domain it says helps which target."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,6 +10,9 @@ from matplotlib.ticker import MaxNLocator
 
 from mixlaw.mixture import Array
 from mixlaw.report.style import FAINT, INK, NATURAL, OPTIMUM, pitch, shortened, small
+
+STRONGEST = 0.95
+"""Quantile of the sizes in a matrix at which colours end."""
 
 OUT = 1.0
 """Residuals beyond this many half-widths of the interval are outside it."""
@@ -27,10 +31,14 @@ def against_measured(target: str, predicted: Array, half: Array, measured: Array
     figure = Figure(figsize=(2.15, 2.25))
     axes = figure.subplots()
     outside = np.abs(measured - predicted) > OUT * half
+    strength = float(np.clip(10 / np.sqrt(len(measured)), 0.35, 0.85))
     for which, colour, shape in ((~outside, NATURAL, "o"), (outside, OPTIMUM, "D")):
-        axes.errorbar(
-            predicted[which], measured[which], xerr=half[which], fmt=shape, color=colour, ecolor=colour, markersize=3.6,
-            elinewidth=0.7, alpha=float(np.clip(10 / np.sqrt(len(measured)), 0.35, 0.85)),
+        # One broken line for all intervals: an element each would make the page ten times as large.
+        ends = np.column_stack([predicted[which] - half[which], predicted[which] + half[which], half[which] * np.nan])
+        level = np.repeat(measured[which], 3)
+        axes.plot(ends.ravel(), level, color=colour, linewidth=0.7, alpha=strength / 2)
+        axes.plot(
+            predicted[which], measured[which], shape, color=colour, markersize=3.6, alpha=strength,
             markerfacecolor=colour if held_out else "white",
         )  # fmt: skip
     _square(axes, np.concatenate([predicted, measured]))
@@ -104,7 +112,8 @@ def matrix(
     step = 0.2 if many else 0.52
     figure = Figure(figsize=(1.9 + step * len(targets), 0.9 + max(pitch(len(domains)) * 0.85, 0.17) * len(domains)))
     axes = figure.subplots()
-    limit = float(np.nanmax(np.abs(values))) or 1.0
+    # A few large effects, a domain's own most of all, are not to leave the others without colour.
+    limit = float(np.nanquantile(np.abs(values), STRONGEST)) or 1.0
     image = axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
     axes.set_xticks(range(len(targets)), [shortened(target, 18) for target in targets], rotation=40, ha="left",
                     rotation_mode="anchor", fontsize=6.5 if many else 8.5)  # fmt: skip
@@ -116,16 +125,12 @@ def matrix(
     if not many:
         for row, column in np.ndindex(values.shape):
             _cell(axes, row, column, float(values[row, column]), bool(sure[row, column]), limit, decimals)
+    room = 1 / figure.get_figheight()
+    ends: Literal["both", "neither"] = "both" if np.nanmax(np.abs(values)) > limit else "neither"
     figure.colorbar(
-        image,
-        ax=axes,
-        label=label,
-        location="bottom",
-        shrink=0.8,
-        aspect=30,
-        fraction=0.25 / figure.get_figheight(),
-        pad=0.2 / figure.get_figheight(),
-    )
+        image, ax=axes, label=label, location="bottom", shrink=0.8, aspect=30, fraction=0.25 * room, pad=0.2 * room,
+        extend=ends,
+    )  # fmt: skip
     return figure
 
 

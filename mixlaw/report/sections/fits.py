@@ -17,6 +17,9 @@ from mixlaw.wording import counted, in_words
 POINT = 0.01
 """One percentage point."""
 
+FEW = 5
+"""Notes on targets that are shown without being asked for."""
+
 PANELS = 24
 """Targets drawn one by one; the table has them all."""
 
@@ -61,7 +64,6 @@ def the_law(law: Law) -> Section:
     inside = int((np.abs(found.measured - found.predicted) <= found.half)[known].sum())
     how = "predicted without their mixture" if found.is_held_out else "fitted"
     across = "at one scale" if law.scale == "none" else f"carried across scales by '{law.scale}'"
-    notes = [f"{target.target}: {note}" for target in law.diagnostics.targets for note in target.notes]
     return Section(
         title="The law",
         paragraphs=[
@@ -71,10 +73,10 @@ def the_law(law: Law) -> Section:
             f"Of {int(known.sum())} losses {how}, {inside} ({inside / max(int(known.sum()), 1):.0%}) lie in their "
             f"{INTERVAL:.0%} interval.",
         ],
-        points=[*law.diagnostics.notes, *notes][:PANELS],
+        points=law.diagnostics.notes,
         warnings=at.warnings,
         figures=[_panels(law, found), _left(law, found)],
-        tables=[_targets(law), *_candidates(law), *_scales(law)],
+        tables=[_targets(law), *_notes(law), *_candidates(law), *_scales(law)],
     )
 
 
@@ -129,6 +131,12 @@ def _targets(law: Law) -> Table:
     return Table.of(columns, rows, caption="targets, nats per token")
 
 
+def _notes(law: Law) -> list[Table]:
+    rows = [[target.target, note] for target in law.diagnostics.targets for note in target.notes]
+    columns = [Column("target"), Column("note")]
+    return [Table.of(columns, rows, "notes on single targets", folded=len(rows) > FEW)] if rows else []
+
+
 def _candidates(law: Law) -> list[Table]:
     if not law.diagnostics.candidates:
         return []
@@ -150,7 +158,7 @@ def _candidates(law: Law) -> list[Table]:
 
 
 def _scales(law: Law) -> list[Table]:
-    if not law.diagnostics.scales:
+    if all(way.rmse is None and not way.refused for way in law.diagnostics.scales):
         return []
     columns = [Column("way across scales"), Column("params ×", ".2f"), Column("tokens ×", ".2f")]
     columns += [Column("error", ".4f"), Column("bias", "+.4f"), Column("")]
