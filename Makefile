@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo test test-slow test-browser notebooks docs test-gpu test-consumers test-consumers-312 bench-published bench-migration bench-laws bench-priors bench-read-outs bench-surfaces bench-optimum bench-designs bench-order bench-swarm
+.PHONY: help demo test test-slow test-browser notebooks docs test-gpu test-slurm test-ray test-consumers test-consumers-312 bench-published bench-migration bench-laws bench-priors bench-read-outs bench-surfaces bench-optimum bench-designs bench-order bench-swarm
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -23,7 +23,7 @@ test: $(VENV)/installed  ## format, lint, types and every test but the slow and 
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not slow and not gpu and not consumers and not browser"
+	$(BIN)/pytest -m "not slow and not gpu and not consumers and not browser and not slurm and not ray"
 
 # The trainers that read our exports and the loggers that we import from, in an environment of their own on top of
 # .venv, whose torch they share.
@@ -47,6 +47,24 @@ test-consumers: .venv-consumers/installed  ## let the trainers read what we expo
 
 test-consumers-312: .venv-consumers-312/installed  ## the same for the trainers that want Python 3.12
 	JAX_PLATFORMS=cpu .venv-consumers-312/bin/python -m pytest -m python312 tests/export/test_consumers_312.py
+
+# Engines for clusters, in an environment of their own on top of .venv; Slurm itself is unpacked, not installed.
+.venv-cluster/installed: $(VENV)/installed
+	$(PYTHON) -m venv .venv-cluster
+	$(BIN)/python -c "import site; print(site.getsitepackages()[0])" \
+		> "$$(.venv-cluster/bin/python -c 'import site; print(site.getsitepackages()[0])')/project.pth"
+	.venv-cluster/bin/pip install --quiet "submitit==1.5.4" "ray==2.60.0"
+	touch $@
+
+.venv-cluster/slurm/unpacked: .venv-cluster/installed tests/launch/two_nodes.sh
+	tests/launch/two_nodes.sh unpack .venv-cluster/slurm
+	touch $@
+
+test-slurm: .venv-cluster/slurm/unpacked  ## a swarm on a real Slurm of two nodes, one of which is lost (Debian's packages)
+	PYTHONPATH=$(CURDIR) MIXLAW_SLURM=.venv-cluster/slurm .venv-cluster/bin/python -m pytest -m slurm tests/launch
+
+test-ray: .venv-cluster/installed  ## a swarm on a real Ray cluster of two nodes, one of which is lost
+	PYTHONPATH=$(CURDIR) .venv-cluster/bin/python -m pytest -m ray tests/launch
 
 test-slow: $(VENV)/installed  ## the tests that take minutes
 	$(BIN)/pytest -m slow
