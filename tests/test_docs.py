@@ -96,6 +96,12 @@ def test_every_page_is_in_the_site_and_every_name_of_the_reference_exists() -> N
         assert getattr(__import__(module, fromlist=[attribute]), attribute).__doc__, name
 
 
+def test_the_page_of_the_command_line_names_every_verb() -> None:
+    text = (DOCS / "command-line.md").read_text()
+    for verb in get_command(app).commands:  # type: ignore[attr-defined]
+        assert f"`{verb}`" in text, verb
+
+
 def test_laws_are_convex_where_the_page_says_so(planted: Planted) -> None:
     frame = planted(runs=24, noise=0.01)
     mixtures, losses = frame.filter(like="mix.").to_numpy(), frame.filter(like="loss.").to_numpy()

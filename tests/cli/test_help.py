@@ -25,7 +25,7 @@ VERBS = {verb.NAME: verb for verbs in PANELS.values() for verb in verbs}
 
 ELSEWHERE = {
     "demo": "ten minutes; make demo runs it",
-    "probe": "trains for minutes; test_moving_verb.py runs it",
+    "probe": "trains for minutes; tests/launch/test_probe.py runs it",
     "train": "trains for minutes; test_train_verb.py runs it",
     "import wandb/": "needs what wandb writes; tests/importers/test_wandb_offline.py reads it",
 }
