@@ -50,10 +50,24 @@ def _question(study: Study) -> list[str]:
         f"A model of {in_words(study.target_scale[0])} non-embedding parameters is to be trained on "
         f"{in_words(plan.target.tokens)} tokens. Which share of them should come from each domain, if the loss that "
         f"counts is weighted {listed}?",
-        f"There are {available} unique tokens, and none may be read more than {plan.target.max_epochs:g} times. Small "
-        "models (proxies) were trained on many mixtures, a law was fitted to their losses, and the law's best mixture "
-        "was then trained in full beside the obvious ones.",
+        f"There are {available} unique tokens, and none may be read more than {plan.target.max_epochs:g} times. "
+        f"{_progress(study)}",
     ]
+
+
+def _progress(study: Study) -> str:
+    """What was done about it so far."""
+    if study.runs is None:
+        return "No proxy has been trained yet."
+    done = "Small models (proxies) were trained on many mixtures"
+    if study.law is None or study.optimum is None:
+        return f"{done}; no law has been fitted to their losses yet."
+    if not study.outcomes:
+        return f"{done}, and a law was fitted to their losses; its best mixture has not been trained in full yet."
+    return (
+        f"{done}, a law was fitted to their losses, and the law's best mixture was then trained in full beside the "
+        "obvious ones."
+    )
 
 
 def _in_short(study: Study) -> Mapping[str, str]:

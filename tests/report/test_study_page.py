@@ -36,7 +36,7 @@ def test_a_study_half_done_is_reported_as_far_as_it_is(study: Study, tmp_path: P
     for name in ("full_runs.csv", "optimum.json", "law.json"):
         (folder / name).unlink()
     page = study_page(open_study(folder))
-    assert "Losses measured" in page and "not yet fitted" in page
+    assert "Losses measured" in page and "no law has been fitted" in page
     assert "What came out" not in page and "The law" not in page
 
 

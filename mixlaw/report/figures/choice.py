@@ -123,7 +123,7 @@ def front(names: tuple[str, str], losses: Array, compromise: int, marked: Mappin
 
 
 def over_tokens(domains: Sequence[str], tokens: Array, proportions: Array, shown: int = 7) -> Figure:
-    """Proportions that moved during training, as layers that sum to 1; the smallest are one layer where there are many.
+    """Proportions that moved during training, as layers that sum to 1; the smallest make one layer.
 
     Args:
         domains: M names.
@@ -132,7 +132,7 @@ def over_tokens(domains: Sequence[str], tokens: Array, proportions: Array, shown
         shown: domains that get a layer of their own.
     """
     order = np.argsort(-proportions.mean(axis=0), kind="stable")
-    kept = order if len(order) <= shown + 1 else order[:shown]
+    kept = np.sort(order if len(order) <= shown + 1 else order[:shown])  # of all runs alike, so that colours agree
     layers = [proportions[:, place] for place in kept]
     labels = [shortened(domains[place]) for place in kept]
     if len(kept) < len(order):
