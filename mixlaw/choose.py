@@ -1,6 +1,6 @@
 """Choose a mixing law by cross-validation in which no mixture is on both sides."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ MANY = 100
 """From so many mixtures on 5 folds do: each leaves 80 to fit, and costs a fit of every candidate."""
 
 CERTIFIED_WORTH = 2.0
-"""Standard errors that a convex law may be behind one that is not."""
+"""Standard errors that the best convex law may be behind one that is not."""
 
 SEED = 20240325
 
@@ -91,10 +91,11 @@ def choose(
 ) -> tuple[str, tuple[Candidate, ...]]:
     """Choose the simplest convex law that cross-validation cannot tell from the best.
 
-    The law of least score is the best. Of those behind it by at most one standard error of the difference (Breiman et
-    al. 1984), the convex one of fewest parameters is taken; where the best is not convex, `CERTIFIED_WORTH` standard
-    errors are allowed, since an optimum with a proof is worth an error that is hardly told from the least. The standard
-    error is taken over mixtures, since runs of one mixture are not independent evidence.
+    The convex law of least score is preferred if it is behind the best of all by at most `CERTIFIED_WORTH` standard
+    errors of the difference: an optimum with a proof is worth an error that is hardly told from the least. Of the
+    convex laws behind that one by at most one standard error (Breiman et al. 1984), the one of fewest parameters is
+    taken; if no convex law is near the best, so it is among all. The standard error is taken over mixtures, since runs
+    of one mixture are not independent evidence.
 
     Args:
         names: domains and targets.
@@ -123,15 +124,30 @@ def choose(
     best = min(scores.values(), key=lambda score: float(score.mean()))
     found = [_candidate(kind, names, runs, errors[kind], scores[kind], best) for kind in scores]
     found.sort(key=lambda candidate: (candidate.score, candidate.parameters))
-    return _simplest(found).kind, (*found, *refused)
+    return _simplest(found, scores).kind, (*found, *refused)
 
 
-def _simplest(ranked: Sequence[Candidate]) -> Candidate:
-    def within(errors: float) -> list[Candidate]:
-        return [c for c in ranked if c.behind is not None and c.doubt is not None and c.behind <= errors * c.doubt]
+def _simplest(ranked: Sequence[Candidate], scores: Mapping[str, Array]) -> Candidate:
+    """Of the convex laws, or of all if no convex one is near the best, the simplest that is near the best of them."""
+    convex = [candidate for candidate in ranked if candidate.convex]
+    if convex:
+        behind, doubt = _behind(scores[convex[0].kind], scores[ranked[0].kind])
+        if behind > CERTIFIED_WORTH * doubt:
+            convex = []
+    rivals = convex or list(ranked)
+    near = []
+    for candidate in rivals:
+        behind, doubt = _behind(scores[candidate.kind], scores[rivals[0].kind])
+        if behind <= doubt:
+            near.append(candidate)
+    return min(near, key=lambda candidate: (candidate.parameters, candidate.score))
 
-    certified = [c for c in within(1.0 if ranked[0].convex else CERTIFIED_WORTH) if c.convex]
-    return min(certified or within(1.0), key=lambda candidate: (candidate.parameters, candidate.score))
+
+def _behind(score: Array, best: Array) -> tuple[float, float]:
+    """How much larger one law's score is than another's, and the standard error of that, mixture by mixture."""
+    difference = score - best
+    doubt = float(np.std(difference, ddof=1) / np.sqrt(len(difference))) if len(difference) > 1 else 0.0
+    return float(difference.mean()), doubt
 
 
 def _candidate(
@@ -142,14 +158,14 @@ def _candidate(
     score: Array,
     best: Array,
 ) -> Candidate:
-    behind = score - best
+    behind, doubt = _behind(score, best)
     return Candidate(
         kind=kind,
         parameters=LAWS[kind].identifiable(len(names[0])),
         convex=bool(LAWS[kind].fit(*names, *runs).law.convex.all()),
         score=float(score.mean()),
-        behind=float(behind.mean()),
-        doubt=float(np.std(behind, ddof=1) / np.sqrt(len(behind))) if len(behind) > 1 else 0.0,
+        behind=behind,
+        doubt=doubt,
         rmse=tuple(float(value) for value in np.sqrt(np.nanmean(errors**2, axis=0))),
     )
 

@@ -72,13 +72,22 @@ def test_a_law_that_refuses_is_listed_with_its_reason_and_all_refusing_is_refuse
         choose(NAMES, (proportions, losses), np.arange(12), ["exponential"])
 
 
-def candidate(kind: str, parameters: int, convex: bool, behind: float, doubt: float) -> Candidate:
-    return Candidate(kind, parameters, convex, 1 + behind, behind, doubt, (0.1,))
+def ranked(**laws: tuple[int, bool, list[float]]) -> tuple[list[Candidate], dict[str, np.ndarray]]:
+    """Candidates by their parameters, whether they are convex, and their squared errors on each mixture."""
+    scores = {kind: np.array(errors) for kind, (_, _, errors) in laws.items()}
+    found = [Candidate(kind, laws[kind][0], laws[kind][1], float(scores[kind].mean()), 0, 0, ()) for kind in laws]
+    return sorted(found, key=lambda candidate: candidate.score or 0), scores
 
 
 def test_a_convex_law_is_taken_unless_it_is_clearly_behind_one_that_is_not() -> None:
-    best = candidate("bent", 4, False, 0.0, 0.0)
-    near, far = candidate("convex", 8, True, 0.19, 0.1), candidate("convex", 8, True, 0.21, 0.1)
-    assert _simplest([best, near]) == near
-    assert _simplest([best, far]) == best
-    assert _simplest([candidate("convex", 8, True, 0.0, 0.0), candidate("bent", 4, False, 0.05, 0.1)]).kind == "convex"
+    bent = (4, False, [1.0, 2.0, 3.0, 4.0])
+    near, far = (8, True, [1.9, 1.9, 3.9, 3.9]), (8, True, [1.9, 2.8, 3.9, 4.9])
+    assert _simplest(*ranked(bent=bent, convex=near)).kind == "convex"
+    assert _simplest(*ranked(bent=bent, convex=far)).kind == "bent"
+
+
+def test_a_simpler_convex_law_is_held_against_the_best_convex_one() -> None:
+    bent, best = (4, False, [1.0, 2.0, 3.0, 4.0]), (8, True, [1.9, 1.9, 3.9, 3.9])
+    simple = (3, True, [3.4, 2.0, 4.4, 4.0])  # 1.6 standard errors behind the bent law, 1.7 behind the best convex one
+    assert _simplest(*ranked(bent=bent, best=best, simple=simple)).kind == "best"
+    assert _simplest(*ranked(bent=bent, best=best, simple=(3, True, [1.0, 2.4, 4.6, 3.9]))).kind == "simple"

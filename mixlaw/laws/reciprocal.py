@@ -10,7 +10,7 @@ from mixlaw.laws.evidence import Prior, most_probable
 from mixlaw.laws.growth import CEILING
 from mixlaw.laws.levenberg import Curve, Mask
 from mixlaw.laws.measured import distinct_runs
-from mixlaw.laws.vertices import ranges, vertex_spread, worst
+from mixlaw.laws.vertices import ranges, reach, worst
 from mixlaw.mixture import Array
 
 FEWEST_MIXTURES = 3
@@ -26,14 +26,15 @@ HUBER = 2.0
 STRENGTH_SPREAD = 4.0
 """Standard deviation of log a_j about their mean: domains differ by e^4 in how much they help a target."""
 
-EXPONENT, EXPONENT_SPREAD, SHARED_SPREAD = 0.4, 0.2, 1.0
-"""Exponents g_j: exp(N(log 0.4, 1)) for all domains together, within which one domain differs by a factor e^±0.2."""
+EXPONENT, EXPONENT_SPREAD, SHARED_SPREAD = 0.4, 0.1, 1.0
+"""Exponents g_j: exp(N(log 0.4, 1)) for all domains together, within which one domain differs by a factor e^±0.1."""
 
 OUTER_SPREAD = 0.5
 """Standard deviation of log b about 0, where b = 1 is the additive law of Shukor et al. (2025)."""
 
-VERTEX_LEVEL, VERTEX_SPREAD = 0.3, 0.7
-"""Each domain alone loses this many ranges of the losses more than the worst run, give or take so many."""
+VERTEX_LEVEL, VERTEX_SPREAD = 0.1, 0.35
+"""Each domain alone loses this many ranges of the losses more than the worst run, give or take so many, both times the
+square of how many times farther out it lies than any run: losses curve upwards."""
 
 NARROWEST_GAP, WIDEST_GAP = 0.02, 50.0
 """Bounds of the worst loss minus the irreducible loss, in ranges of the losses."""
@@ -81,7 +82,7 @@ class Reciprocal(MixingLaw):
         count, top = runs.proportions.shape[1], worst(runs.losses)
         curve = ReciprocalCurve(np.log(np.vstack([runs.proportions, np.eye(count)]) + OFFSET))
         starts = _starts(np.log(runs.proportions + OFFSET), runs.losses)
-        found = most_probable(curve, starts, runs.losses - top, _prior(count, runs.losses), HUBER)
+        found = most_probable(curve, starts, runs.losses - top, _prior(runs.proportions, runs.losses), HUBER)
         unidentified = ["irreducible loss not identified: the runs allow any value below the one given"]
         law = cls._at(domains, targets, found.theta, top)
         return found.fit(law, runs, [unidentified if open_ else [] for open_ in found.reaches_lower(0)])
@@ -221,9 +222,9 @@ class ReciprocalCurve(Curve):
         return share, share * logs, kappa, outer, np.maximum(outer * np.log(total), -CEILING)
 
 
-def _prior(domains: int, losses: Array) -> Prior:
-    """Strengths and exponents shrunk to common values, b to 1, vertex losses to the worst run's."""
-    span, targets = ranges(losses), losses.shape[1]
+def _prior(proportions: Array, losses: Array) -> Prior:
+    """Strengths and exponents shrunk to common values, b to 1, vertex losses to a little above the worst run's."""
+    span, targets, domains = ranges(losses), losses.shape[1], proportions.shape[1]
     strengths, exponents = slice(1, domains + 1), slice(domains + 1, 2 * domains + 1)
     precision = np.zeros((targets, 2 * domains + 2, 2 * domains + 2))
     precision[:, strengths, strengths] = (np.eye(domains) - 1 / domains) / STRENGTH_SPREAD**2
@@ -237,8 +238,8 @@ def _prior(domains: int, losses: Array) -> Prior:
     lower[:, 0], upper[:, 0] = -np.log(WIDEST_GAP * span), -np.log(NARROWEST_GAP * span)
     lower[:, exponents], upper[:, exponents] = np.log(SMALLEST_EXPONENT), 0.0
     lower[:, -1], upper[:, -1] = np.log(span) - FARTHEST, np.log(span) + FARTHEST
-    anchors = np.repeat(VERTEX_LEVEL * span[:, None], domains, axis=1)
-    return Prior(precision, centre, lower, upper, anchors, vertex_spread(losses, domains, VERTEX_SPREAD))
+    beyond = span[:, None] * reach(proportions, losses) ** 2
+    return Prior(precision, centre, lower, upper, VERTEX_LEVEL * beyond, VERTEX_SPREAD * beyond)
 
 
 def _starts(logs: Array, losses: Array) -> Array:

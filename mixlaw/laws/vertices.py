@@ -23,6 +23,20 @@ def ranges(losses: Array) -> Array:
     return span
 
 
+def reach(proportions: Array, losses: Array) -> Array:
+    """How many times as far from the mean mixture each domain alone lies as the farthest run, (V, M).
+
+    Of proportions (n, M) and losses (n, V): each target has the runs that it was measured on.
+    """
+    measured = np.isfinite(losses).T.astype(float)
+    centre = measured @ proportions / measured.sum(axis=1, keepdims=True)
+    offset = np.linalg.norm(proportions - centre[:, None, :], axis=2)
+    farthest = np.max(measured * offset, axis=1)
+    distance = np.linalg.norm(np.eye(proportions.shape[1]) - centre[:, None, :], axis=2)
+    times: Array = distance / farthest[:, None]
+    return times
+
+
 def vertex_spread(losses: Array, domains: int, spread: float, fading: float = 0.0) -> Array:
     """Standard deviation (V, M) of the anchors at the vertices, nats per token.
 
