@@ -87,8 +87,9 @@ def threads_of(member: Member, begun: Iterable[Begun], cpus: int) -> int:
 def pack_size(members: Sequence[Member], setting: Setting, vocabulary: int) -> int:
     """Members of one size to train as one.
 
-    On a CPU one: a pack is no faster than its members in turn, but for steps of a few hundred tokens
-    (`make bench-swarm`). On a GPU, doubled for as long as that pays by 5%, measured on the device for a second each.
+    On a CPU one: a pack is faster than its members in turn only where a step has a few hundred tokens
+    (`make bench-swarm`), and the last bits of a run would depend on who else is in its pack, which a kill may change.
+    On a GPU, doubled for as long as that pays by 5%, measured on the device for a second each.
     """
     compute = compute_of(setting.training)
     if compute.device.type == "cpu" or members[0].full:
@@ -98,6 +99,7 @@ def pack_size(members: Sequence[Member], setting: Setting, vocabulary: int) -> i
         try:
             larger = tokens_per_s(members[0], setting, vocabulary, compute, members=2 * best)
         except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
             break
         if larger < WORTH * rate:
             break

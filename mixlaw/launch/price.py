@@ -15,6 +15,9 @@ from mixlaw.train.optimizer import Optimizer
 MEASURE_S = 1.5
 """Seconds of training to measure a size by, after a first step."""
 
+UNWATCHED = 16
+"""Steps that a GPU is given before it is waited for, as a training does not wait for it either."""
+
 FORWARD = 1 / 3
 """Cost of a token that is only evaluated, against one that is trained on."""
 
@@ -96,6 +99,8 @@ def tokens_per_s(member: Member, setting: Setting, vocabulary: int, compute: Com
     Returns:
         Tokens a second over all members of the pack.
     """
+    if compute.compiled:
+        torch.compiler.reset()  # else what was compiled for other shapes is compiled again for any shape, and is slower
     training = setting.training
     layout = Layout(member.shape, vocabulary)
     pack = Pack.of(layout, range(members), compute.device, torch.float32)
@@ -105,14 +110,14 @@ def tokens_per_s(member: Member, setting: Setting, vocabulary: int, compute: Com
     batch = torch.randint(vocabulary, size, generator=torch.Generator().manual_seed(0)).to(compute.device)
     loss = compiled_loss() if compute.compiled else pack_loss
     steps, started, elapsed = -1, 0.0, 0.0
-    while steps < 2 or elapsed < MEASURE_S:
+    while steps < 2 or elapsed < MEASURE_S or (compute.device.type == "cuda" and steps % UNWATCHED):
         with compute.precision():
             total = loss(layout, *pack.buffers, batch, turn).sum()
         torch.autograd.backward(total)
         optimizer.step(1e-4)
-        if compute.device.type == "cuda":
-            torch.cuda.synchronize()
         steps += 1
+        if compute.device.type == "cuda" and steps % UNWATCHED == 0:
+            torch.cuda.synchronize()
         if steps == 0:
             started = time.perf_counter()
         elapsed = time.perf_counter() - started

@@ -27,6 +27,7 @@ from mixlaw.launch.job import Job, do, numbers
 from mixlaw.launch.packing import pack_size
 from mixlaw.launch.queue import Claim, Queue, State, Waiting
 from mixlaw.launch.standing import differences
+from mixlaw.train.device import compute_of
 from mixlaw.train.members import Member
 from mixlaw.train.records import Writer
 
@@ -61,6 +62,7 @@ class Worker:
         self.writer = Writer(queue.runs / f"records-{records or name}.jsonl")
         self.fits: dict[str, int] = {}
         self.claims: dict[str, Claim] = {}
+        self._compiled_for: tuple[str, int] | None = None
 
     def serve(self) -> None:
         """Train until nothing waits.
@@ -154,6 +156,7 @@ class Worker:
                 told = time.monotonic()
                 self._tell(job.members, "training", tokens=trained)
 
+        self._compile_afresh(job)
         try:
             do(job, self.writer, progress)
         except Refused:
@@ -163,6 +166,13 @@ class Worker:
                 log.write(f"{', '.join(job.runs)}:\n{traceback.format_exc()}\n")
             return Crash(f"{type(error).__name__}: {error} (see {self.log})", _is_lack_of_memory(error))
         return None
+
+    def _compile_afresh(self, job: Job) -> None:
+        """Forget what was compiled for another size or pack: torch would compile it again for any shape, and slower."""
+        shape = job.members[0].size, len(job.members)
+        if shape != self._compiled_for and compute_of(job.setting.training).compiled:
+            torch.compiler.reset()
+        self._compiled_for = shape
 
     def _tell(self, members: Sequence[Member], state: State, why: str = "", tokens: int = 0) -> None:
         for member in members:

@@ -9,6 +9,7 @@ from mixlaw.corpus.shards import open_corpus
 from mixlaw.design.planned import planned
 from mixlaw.errors import Refused
 from mixlaw.launch.engines import engine_of
+from mixlaw.launch.history import Begun
 from mixlaw.launch.job import numbers
 from mixlaw.launch.lock import locked
 from mixlaw.launch.packing import threads_of
@@ -21,6 +22,7 @@ from mixlaw.launch.supervise import Supervisor
 from mixlaw.launch.worker import Worker
 from mixlaw.launch_plan import Launch
 from mixlaw.plan import Plan
+from mixlaw.train.device import Compute
 from mixlaw.train.members import setting_of
 
 Deed = Callable[[Queue, str], None]
@@ -165,17 +167,39 @@ def test_a_worker_that_would_train_with_other_numbers_refuses(
     worker.close()
 
 
-def test_a_study_keeps_the_threads_that_runs_of_a_size_began_with(
-    begin: Callable[..., tuple[Supervisor, Waiting, Played]],
+def test_what_was_compiled_for_one_size_is_not_made_to_fit_another(
+    begin: Callable[..., tuple[Supervisor, Waiting, Played]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dataclasses import replace
 
-    supervisor, waiting, _ = begin(train_all)
-    supervisor.run(replace(waiting, threads=dict.fromkeys(waiting.threads, 2)))
-    begun = standing(waiting.members, waiting.setting, supervisor.standing.folder).history.begun.values()
-    assert threads_of(waiting.members[0], begun, cpus=8) == 2
-    assert threads_of(replace(waiting.members[0], size="4M"), begun, cpus=8) == 8
-    assert threads_of(replace(waiting.members[0], size="0.1M"), begun, cpus=8) == 1
+    import torch
+
+    import mixlaw.launch.worker as worker_module
+
+    supervisor, waiting, _ = begin()
+    first, second, third = waiting.members
+    order = [first, second, replace(third, size="0.05M")]
+    supervisor.queue.offer(replace(waiting, members=order))
+    resets: list[str] = []
+    trained: list[str] = []
+    monkeypatch.setattr(torch.compiler, "reset", lambda: resets.append(trained[-1] if trained else "at the start"))
+    monkeypatch.setattr(worker_module, "compute_of", lambda training: Compute(torch.device("cpu"), compiled=True))
+    monkeypatch.setattr(worker_module, "do", lambda job, *_: trained.append(job.members[0].size))
+    train_all(supervisor.queue, "1")
+    assert trained == ["0.03M", "0.03M", "0.05M"]
+    assert resets == ["at the start", "0.03M"]
+
+
+def test_a_study_keeps_the_threads_that_runs_of_a_size_began_with(plan_of: Callable[..., Plan]) -> None:
+    from dataclasses import replace
+
+    plan = plan_of(mixtures=2)
+    member = proxies(plan, planned(plan, open_corpus(plan.corpus.path).train_tokens))[0]
+    begun = [Begun({}, member, 2, (member.run,)), Begun({}, replace(member, size="8M"), 3, ("another",))]
+    assert threads_of(replace(member, run="new"), begun, cpus=8) == 2
+    assert threads_of(replace(member, size="8M"), begun, cpus=8) == 3
+    assert threads_of(replace(member, size="4M"), begun, cpus=8) == 8
+    assert threads_of(replace(member, size="0.1M"), begun, cpus=8) == 1
 
 
 def test_slurm_wants_a_number_of_workers_and_is_not_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
