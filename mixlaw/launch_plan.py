@@ -45,6 +45,8 @@ class Launch(Section):
         engine: "local" (this machine), "slurm" or "ray".
         workers: packs trained at a time; by default one a core or one a GPU of this machine or of the Ray cluster.
         cpus, gpus, memory_gb: of one worker, on a cluster.
+        checkpoints: whether proxies save their state every two minutes, too, and go on from there when they were
+            stopped; full runs always do.
         slurm, ray: what only these engines need.
     """
 
@@ -53,5 +55,6 @@ class Launch(Section):
     cpus: Positive = 1
     gpus: Annotated[int, Field(ge=0)] = 0
     memory_gb: Annotated[float, Field(gt=0)] | None = None
+    checkpoints: bool = False
     slurm: SlurmOptions = SlurmOptions()
     ray: RayOptions = RayOptions()

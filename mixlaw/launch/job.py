@@ -55,12 +55,14 @@ class Job:
         setting: of the study.
         members: of one size, with the same token counts.
         threads: of the CPU; part of what determines the bits of a run.
+        checkpoints: whether the state of proxies is saved now and then too, as that of full runs always is.
     """
 
     folder: Path
     setting: Setting
     members: tuple[Member, ...]
     threads: int
+    checkpoints: bool = False
 
     @property
     def runs(self) -> list[str]:
@@ -73,10 +75,9 @@ class Job:
         return self.members[0].run
 
     @property
-    def work(self) -> float:
-        """How long it takes beside other jobs, in no unit: tokens x non-embedding parameters."""
-        first = self.members[0]
-        return float(len(self.members) * first.total_tokens(self.setting.training) * first.shape.params)
+    def saves_state(self) -> bool:
+        """Whether it goes on where it was stopped, rather than from the beginning."""
+        return self.checkpoints or self.members[0].full
 
     def as_json(self) -> dict[str, Any]:
         """The job as JSON, for a worker."""
@@ -85,6 +86,7 @@ class Job:
             "setting": self.setting.as_json(),
             "members": [member.as_json() for member in self.members],
             "threads": self.threads,
+            "checkpoints": self.checkpoints,
         }
 
     @classmethod
@@ -95,6 +97,7 @@ class Job:
             setting=Setting.from_json(content["setting"]),
             members=tuple(Member.from_json(member) for member in content["members"]),
             threads=content["threads"],
+            checkpoints=content["checkpoints"],
         )
 
 
@@ -166,7 +169,7 @@ def follow(processes: Processes) -> None:
 
 
 def _trained(job: Job, reports: Reports, processes: Processes) -> PackRun:
-    shared, full = numbers(job.setting), job.members[0].full
+    shared = numbers(job.setting)
     key = {"runs": {member.run: {**shared, "member": member.as_json()} for member in job.members}}
     path = job.folder / "checkpoints" / f"{job.name}.safetensors"
     before = torch.get_num_threads()
@@ -178,7 +181,7 @@ def _trained(job: Job, reports: Reports, processes: Processes) -> PackRun:
             open_corpus(job.setting.corpus),
             compute_of(job.setting.training),
             reports,
-            Checkpoint(path, {**key, "threads": job.threads}) if full else None,
+            Checkpoint(path, {**key, "threads": job.threads}) if job.saves_state else None,
             branch=branch_of(job, shared),
             reference=reference_of(job),
             processes=processes,

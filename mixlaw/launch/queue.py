@@ -42,6 +42,7 @@ class Waiting:
         threads: of the CPU, by run.
         packs: members trained as one, by size, where runs on record have fixed it.
         workers: that share the members.
+        checkpoints: whether proxies save their state.
     """
 
     setting: Setting
@@ -50,11 +51,12 @@ class Waiting:
     threads: Mapping[str, int]
     packs: Mapping[str, int]
     workers: int
+    checkpoints: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """As JSON, for the workers."""
         members = [member.as_json() for member in self.members]
-        rest = {name: getattr(self, name) for name in ("numbers", "threads", "packs", "workers")}
+        rest = {name: getattr(self, name) for name in ("numbers", "threads", "packs", "workers", "checkpoints")}
         return {**rest, "setting": self.setting.as_json(), "members": members}
 
     @classmethod

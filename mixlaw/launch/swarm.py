@@ -157,6 +157,7 @@ def _supervise(
         threads=threads,
         packs=packs,
         workers=engine.workers,
+        checkpoints=launch.checkpoints,
     )
     Supervisor(queue, engine, now, tally).run(waiting)
 

@@ -135,7 +135,7 @@ class Worker:
             largest = self.fits.get(members[0].size, len(members))
             pack, members = tuple(members[:largest]), members[largest:]
             threads = waiting.threads[pack[0].run]
-            crash = self._attempt(Job(self.queue.runs.parent, waiting.setting, pack, threads))
+            crash = self._attempt(Job(self.queue.runs.parent, waiting.setting, pack, threads, waiting.checkpoints))
             if crash is None:
                 self._tell(pack, "over")
             elif crash.memory and len(pack) > 1:

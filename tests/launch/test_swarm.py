@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from mixlaw.launch.lock import locked
 from mixlaw.launch.progress import Progress
 from mixlaw.launch.queue import Queue
 from mixlaw.launch.swarm import train_full, train_swarm
+from mixlaw.launch_plan import Launch
 from mixlaw.mixture import Mixture, read_mixtures
 from mixlaw.plan import Plan
 from mixlaw.runs import read_runs
@@ -264,6 +266,36 @@ def test_full_runs_and_proxies_of_one_folder_have_one_setting(plan_of: Planned, 
     train_full(plan, {"mine": mixtures_of(plan)["m001"]}, tmp_path / "study", seeds=[0], workers=1)
     with pytest.raises(Refused, match=r"run 'mine-0\.05M-seed0' was trained with other numbers.*another folder"):
         swarm(plan_of(rate=1e-2), tmp_path / "study")
+
+
+@pytest.mark.parametrize("checkpoints", [False, True])
+def test_a_proxy_goes_on_where_it_was_stopped_if_its_state_is_kept(
+    plan_of: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoints: bool
+) -> None:
+    from mixlaw.train.checkpoint import Checkpoint
+    from mixlaw.train.loop import PackRun
+
+    plan = plan_of(mixtures=2, first=1280, last=2560)
+    plan = plan.model_copy(update={"launch": Launch(checkpoints=checkpoints)})
+    steps: list[int] = []
+    original = PackRun._step
+
+    def step(self: PackRun, number: int, *others: Any) -> None:
+        if number == 15 and 15 not in steps:
+            steps.append(number)
+            raise KeyboardInterrupt
+        steps.append(number)
+        original(self, number, *others)
+
+    swarm(plan, tmp_path / "whole")
+    monkeypatch.setattr(PackRun, "_step", step)
+    monkeypatch.setattr(Checkpoint, "due", lambda self: True)
+    with pytest.raises(KeyboardInterrupt):
+        swarm(plan, tmp_path / "study")
+    swarm(plan, tmp_path / "study")
+    assert steps[:15] == list(range(1, 16)) and steps[15] == (15 if checkpoints else 1)
+    assert (tmp_path / "study" / "runs.csv").read_bytes() == (tmp_path / "whole" / "runs.csv").read_bytes()
+    assert not list((tmp_path / "study").glob("checkpoints/*"))
 
 
 def test_a_plan_that_drops_runs_on_record_is_refused_and_one_that_adds_some_is_trained(
