@@ -13,10 +13,12 @@ from mixlaw.errors import Refused
 from mixlaw.fit import fit
 from mixlaw.law import Law
 from mixlaw.law_file import write_law
+from mixlaw.laws import LAWS
 from mixlaw.optimize.find import optimize
 from mixlaw.report.law import law_page
 from mixlaw.report.sections.fits import checked, effects
 from mixlaw.runs import check_runs
+from mixlaw.surfaces import SURFACES
 
 Planted = Callable[..., pd.DataFrame]
 GROUPS = {"prose": {"web": 1.0}, "code": {"code": 1.0}}
@@ -119,3 +121,21 @@ def test_a_hundred_domains_with_hostile_names_one_target_and_missing_losses_make
     page = law_page(law, tmp_path / "law.json")
     assert "<script" not in page and "<b>" not in page
     assert html.escape(names[97]) in page and "$x_1$" in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", [scale for scale in SURFACES if scale != "transfer"])
+def test_a_law_of_any_scale_makes_a_page(planted: Planted, tmp_path: Path, scale: str) -> None:
+    scales = tuple((n, d) for n in (10**6, 3 * 10**6, 10**7) for d in (10**8, 2 * 10**8, 4 * 10**8, 8 * 10**8))
+    kind = "exponential" if scale in ("none", "nested", "pooled") else "auto"
+    law = fit(check_runs(planted(runs=16, noise=0.01, scales=scales)), kind, scale)
+    write_law(law, tmp_path / "law.json")
+    assert "What the law leaves" in law_page(law, tmp_path / "law.json")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", LAWS)
+def test_a_law_of_any_kind_makes_a_page(planted: Planted, tmp_path: Path, kind: str) -> None:
+    law = fit(check_runs(planted(runs=20, noise=0.01)), kind)
+    write_law(law, tmp_path / "law.json")
+    assert "What the law leaves" in law_page(law, tmp_path / "law.json")
