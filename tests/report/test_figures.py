@@ -52,7 +52,7 @@ def test_a_figure_is_the_same_to_the_last_byte_when_it_is_drawn_again() -> None:
 def test_names_are_text_and_not_formulas_or_elements() -> None:
     with styled():
         text = drawn(mixtures_sampled(["$x_1$", "</svg><script>"], np.array([[0.4, 0.6]]), {}))
-    assert "$x_1$" in text and "<script" not in text and text.count("</svg>") == 1
+    assert ">$x_1$</text>" in text and "<script" not in text and text.count("</svg>") == 1
 
 
 def test_a_figure_shrinks_with_the_page_and_grows_to_its_limit() -> None:
