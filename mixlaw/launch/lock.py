@@ -34,6 +34,10 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Refused(f"{folder} is being trained in by {_named(folder)}; wait for it, or stop it") from None
+        except OSError as error:
+            raise Refused(
+                f"{folder} lies on a file system that keeps no locks ({error.strerror}); put the study on one that does"
+            ) from error
         file.truncate(0)
         started = time.strftime("%Y-%m-%d %H:%M:%S")
         file.write(json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": started}))

@@ -132,14 +132,8 @@ class Queue:
 
     def claims(self) -> dict[str, Claim]:
         """Who has what, by run."""
-        found = {}
-        for path in sorted((self.folder / CLAIMS).glob("*.json")):
-            try:
-                claim = Claim(**json.loads(path.read_text(encoding="utf-8")))
-            except FileNotFoundError:  # released since it was listed
-                continue
-            found[claim.run] = claim
-        return found
+        claims = map(_read, sorted((self.folder / CLAIMS).glob("*.json")))
+        return {claim.run: claim for claim in claims if claim is not None}
 
     def running(self) -> list[Claim]:
         """Runs in training, by workers that were heard of lately."""
@@ -158,9 +152,10 @@ class Queue:
 
     def release_all_but(self, workers: Sequence[str]) -> None:
         """Release what is in the hands of anyone but these workers."""
-        for run, claim in self.claims().items():
-            if claim.worker not in workers or claim.state != "training":
-                self.release(run)
+        for path in (self.folder / CLAIMS).glob("*.json"):
+            claim = _read(path)
+            if claim is None or claim.worker not in workers or claim.state != "training":
+                path.unlink(missing_ok=True)
         for path in self.folder.glob(f"{REFUSED}*"):
             path.unlink()
 
@@ -191,3 +186,11 @@ class Queue:
                 "make room, then run the same command again"
             ) from error
         return temporary
+
+
+def _read(path: Path) -> Claim | None:
+    """A claim, if it is still there and in a form that this version writes."""
+    try:
+        return Claim(**json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None

@@ -1,10 +1,13 @@
 """A run is in the hands of one worker, whoever asks at once."""
 
+import errno
 from pathlib import Path
 from threading import Barrier, Thread
 
 import pytest
 
+from mixlaw.errors import Refused
+from mixlaw.launch.lock import locked
 from mixlaw.launch.queue import CLAIMS, Claim, Queue
 
 
@@ -47,5 +50,16 @@ def test_what_the_living_hold_stays_theirs(queue: Queue) -> None:
     for run, worker in (("a", "1"), ("b", "2"), ("c", "1")):
         queue.claim(run, worker)
     queue.tell(Claim("c", "1", "here", 1, state="over"))
+    (queue.folder / CLAIMS / "d.json").write_text('{"of": "another version"}')
     queue.release_all_but(["1"])
     assert set(queue.claims()) == {"a"}
+    assert queue.claim("d", "3") is not None
+
+
+def test_a_file_system_without_locks_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_here(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", none_here)
+    with pytest.raises(Refused, match=r"keeps no locks \(No locks available\)"), locked(tmp_path):
+        pass
