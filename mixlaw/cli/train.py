@@ -58,6 +58,8 @@ def run(
 ) -> None:
     """Train what is missing of a plan's proxies; what is measured is kept, whatever stops it.
 
+    A plan with [online], [samples] or [[stages]] says how full runs are trained, and trains those.
+
     Example: mixlaw train study/plan.toml --dry-run
 
     Example: mixlaw train study/plan.toml
@@ -179,7 +181,7 @@ def _searched(plan: Plan, chosen: Mapping[str, Mixture], watching: Callable[[str
 
     if len(chosen) > 1:
         raise Refused(f"the search of [online] starts from one mixture, not {len(chosen)}; give one")
-    return {name: search(plan, start, watching) for name, start in chosen.items()}
+    return {name: search(plan, name, start, watching) for name, start in chosen.items()}
 
 
 def _tell_weights(console: Console, plan: Plan, names: Sequence[str]) -> None:
@@ -189,7 +191,8 @@ def _tell_weights(console: Console, plan: Plan, names: Sequence[str]) -> None:
 
     written = write_weights(plan.folder)
     searches = plan.online is not None and plan.online.searches
-    frame = weights_over_time(search_folder(plan)) if searches else weights_over_time(plan.folder)
+    folder = search_folder(plan, names[0]) if searches else plan.folder
+    frame = weights_over_time(folder)
     runs = frame["run"].unique()
     shown_run = runs[0] if searches else next(run for run in runs if run.startswith(f"{names[0]}-"))
     rows = frame[frame["run"] == shown_run].dropna(axis="columns", how="all")
@@ -202,7 +205,7 @@ def _tell_weights(console: Console, plan: Plan, names: Sequence[str]) -> None:
         table.add_row(column, *(f"{value:.4f}" for value in places[column]))
     console.print(table)
     if searches:
-        console.print(f"{search_folder(plan) / WEIGHTS_OVER_TIME}: the weights over time")
+        console.print(f"{folder / WEIGHTS_OVER_TIME}: the weights over time")
     if written is not None:
         console.print(f"{written}: the weights over time")
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 
 from mixlaw.corpus.shards import open_corpus
+from mixlaw.errors import Refused
 from mixlaw.train.checkpoint import Checkpoint
 from mixlaw.train.device import Compute, compute_of
 from mixlaw.train.loop import PackRun, Reports, Row
@@ -151,10 +153,13 @@ def do(job: Job, writer: Writer, progress: Callable[[int], None]) -> None:
         writer.member(name, {"numbers": entry, "threads": job.threads, "pack": job.runs})
     try:
         run = _trained(job, _Told(writer, progress), processes)
-    except Exception:
+    except Exception as error:
         if processes.count == 1:
             raise
-        traceback.print_exc()
+        if isinstance(error, Refused):
+            print(f"mixlaw train: {error}", file=sys.stderr, flush=True)
+        else:
+            traceback.print_exc()
         os._exit(1)  # the others wait for this process in the middle of a step; torchrun ends them when it is gone
     if job.members[0].full:
         _save_models(job, run)

@@ -1,7 +1,7 @@
 """Mixtures that a method finds with small runs before the full ones: DoReMi's reference and proxy, DoGE's proxy.
 
-Everything lies in a folder of the study named after the plan, itself laid out as a study: records, checkpoints and
-models of the small runs, `weights_over_time.csv`, and `found.json`, the mixture that the full runs read by.
+Everything lies in a folder of the study, itself laid out as a study and called as the full runs that follow: records,
+checkpoints and models of the small runs, `weights_over_time.csv`, and `found.json`, the mixture that is found.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from mixlaw.errors import Refused
 from mixlaw.files import write_json
 from mixlaw.launch.job import RECORDS
 from mixlaw.launch.progress import Watch
-from mixlaw.launch.roster import called, check_online, full_run, mixture_called
+from mixlaw.launch.roster import check_online, full_run, mixture_called
 from mixlaw.launch.swarm import train_members
 from mixlaw.launch.weights_table import write_weights
 from mixlaw.mixture import Mixture
@@ -31,16 +31,17 @@ Watching = Callable[[str], Watch]
 """Given what is about to be trained, in words, returns what is called with how far it is."""
 
 
-def search_folder(plan: Plan) -> Path:
-    """Where what a plan's search trains lies."""
-    return plan.folder / called(plan)
+def search_folder(plan: Plan, name: str) -> Path:
+    """Where what the search for the mixture of a name trains lies."""
+    return plan.folder / name
 
 
-def search(plan: Plan, start: Mixture, watching: Watching) -> Mixture:
+def search(plan: Plan, name: str, start: Mixture, watching: Watching) -> Mixture:
     """Find the mixture that a plan's full runs read by; what is there of the search already is not trained again.
 
     Args:
         plan: whose online method searches.
+        name: of the mixture, and of the folder.
         start: the weights that the method begins with.
         watching: told what is trained.
 
@@ -50,28 +51,28 @@ def search(plan: Plan, start: Mixture, watching: Watching) -> Mixture:
     Raises:
         Refused: for settings that cannot be met, or a run of the search that diverged.
     """
-    settings = plan.online
+    settings, folder = plan.online, search_folder(plan, name)
     check_online(plan)
     if isinstance(settings, Doremi):
-        found = _doremi(plan, settings, start, watching)
+        found = _doremi(plan, settings, folder, start, watching)
     elif isinstance(settings, Doge):
         proxy = full_run(_small(plan, settings), "proxy", start, plan.seed, online=settings)
-        found = _found(plan, _trained(plan, settings, proxy, watching))
+        found = _found(folder, _trained(plan, settings, folder, proxy, watching))
     else:
         raise ValueError(f"{plan.online} finds no mixture beforehand")
-    write_weights(search_folder(plan))
-    write_json(search_folder(plan) / FOUND, found.as_dict())
+    write_weights(folder)
+    write_json(folder / FOUND, found.as_dict())
     return found
 
 
-def _doremi(plan: Plan, settings: Doremi, start: Mixture, watching: Watching) -> Mixture:
+def _doremi(plan: Plan, settings: Doremi, folder: Path, start: Mixture, watching: Watching) -> Mixture:
     """Rounds of a reference and a proxy, until the mixture moves no more."""
     small, before = _small(plan, settings), mixture_called(plan, settings.reference, "online.reference")
     for number in range(1, settings.rounds + 1):
         reference = full_run(small, f"reference{number}", before, plan.seed)
-        _trained(plan, settings, reference, watching)
+        _trained(plan, settings, folder, reference, watching)
         proxy = full_run(small, f"proxy{number}", start, plan.seed, online=settings, reference=reference.run)
-        found = _found(plan, _trained(plan, settings, proxy, watching))
+        found = _found(folder, _trained(plan, settings, folder, proxy, watching))
         if settled(np.array(before.aligned(found.domains)), np.array(found.proportions), settings.tolerance):
             break
         before = found
@@ -91,8 +92,7 @@ def _small(plan: Plan, settings: Doremi | Doge) -> Plan:
     return plan.model_copy(update={"target": target, "online": None, "samples": None, "stages": ()})
 
 
-def _trained(plan: Plan, settings: Doremi | Doge, member: Member, watching: Watching) -> Member:
-    folder = search_folder(plan)
+def _trained(plan: Plan, settings: Doremi | Doge, folder: Path, member: Member, watching: Watching) -> Member:
     scale = f"{member.size} on {in_words(member.tokens[-1])} tokens"
     train_members(_small(plan, settings), [member], folder, watching(f"{member.group} of {scale}"), 1)
     failed = read_records(folder / RECORDS).failed.get(member.run)
@@ -103,8 +103,8 @@ def _trained(plan: Plan, settings: Doremi | Doge, member: Member, watching: Watc
     return member
 
 
-def _found(plan: Plan, proxy: Member) -> Mixture:
-    rows = read_records(search_folder(plan) / RECORDS).weights[proxy.run]
+def _found(folder: Path, proxy: Member) -> Mixture:
+    rows = read_records(folder / RECORDS).weights[proxy.run]
     last = rows[max(rows)]
     named = {name.removeprefix("average."): value for name, value in last.items() if name.startswith("average.")}
     return Mixture.of(named)

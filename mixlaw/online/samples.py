@@ -38,7 +38,9 @@ class Samples(Section):
     def weights(self, losses: ArrayLike) -> Array:
         """(B,), weights of the global batch's sequences, summing to 1; `losses` (B,) are means in nats per token."""
         values = np.asarray(losses, dtype=np.float64)
-        low, high = np.quantile(values, [self.outliers, 1 - self.outliers])
+        low, high = values.min(), values.max()
+        if self.outliers:
+            low, high = np.quantile(values, [self.outliers, 1 - self.outliers])
         if not high - low > SPREAD_FLOOR:
             return uniform(len(values))
         return normalised(self.score(np.clip(values, low, high), low, high) / self.temperature)

@@ -77,7 +77,7 @@ class _TokenHeadLoss(torch.autograd.Function):
         for exponentials, normaliser in zip(kept[::2], kept[1::2], strict=True):
             place = slice(start, start + exponentials.shape[1])
             start, weight = place.stop, slopes[0][:, place].unsqueeze(2)
-            slope = exponentials * (weight / normaliser)
+            slope = exponentials.mul_(weight / normaliser)  # in place: nothing reads them after this
             slope = slope.scatter_add_(2, labels[:, place].unsqueeze(2), -weight).to(hidden.dtype)
             hidden_slope[:, place] = torch.bmm(slope, head)
             head_slope += torch.bmm(slope.transpose(1, 2), hidden[:, place])

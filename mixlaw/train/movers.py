@@ -134,6 +134,7 @@ class DogeMover(Mover):
         self.domains = training.probes(training.setting.domains, OF_DOMAINS)
         self.others = training.probes(settings.targets, OF_TARGETS) if settings.targets else None
         self.each = max(1, training.size // training.count)
+        training.passes.processes.share(self.each)  # refused here rather than at the first update
 
     def change(self, step: int, rate: float) -> None:
         """See `Mover.change`."""
@@ -176,6 +177,7 @@ class GrapeMover(Mover):
         self.domains = training.probes(training.setting.domains, OF_DOMAINS)
         self.others = training.probes(self.names, OF_TARGETS)
         self.size = settings.sequences or training.size
+        training.passes.processes.share(self.size)  # refused here rather than at the first update
 
     def change(self, step: int, rate: float) -> None:
         """See `Mover.change`: targets first, since the domains follow their weights."""

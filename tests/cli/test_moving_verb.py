@@ -112,6 +112,13 @@ def test_a_mixture_that_is_searched_for_is_what_the_full_run_reads(study: Path, 
     assert run("train", f"study/{name}.toml") and (study / name / "runs").stat().st_mtime == before
 
 
+def test_a_search_starts_from_the_mixture_that_is_given(study: Path) -> None:
+    run("train", "study/doge.toml", "--mixture", "study/mine.json")
+    first = pd.read_csv(study / "doge-mine" / "weights_over_time.csv").iloc[0]
+    assert first["weight.marks"] == 0 and first["mix.marks"] == pytest.approx(1 / 3)
+    assert set(read_runs(study / "full_runs.csv").runs) == {"doge-mine-0.03M-seed0"}
+
+
 def test_a_late_stage_reads_by_the_other_mixture(study: Path) -> None:
     run("train", "study/late.toml")
     weights = pd.read_csv(study / "weights_over_time.csv").set_index("step")
