@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
 
-from mixlaw.corpus.shards import MANIFEST
+from mixlaw.corpus.shards import MANIFEST, open_corpus
 from mixlaw.files import replacing, write_json
 from mixlaw.launch.progress import Watch
 from mixlaw.launch.swarm import train_full, train_swarm
@@ -32,7 +32,7 @@ def conduct(folder: Path | str, watching: Watching, workers: int | None = None) 
     study = open_study(folder)
     folder, plan = study.folder, study.plan
     with replacing(folder / CORPUS) as manifest:
-        copyfile(study.corpus.path / MANIFEST, manifest)
+        copyfile(open_corpus(plan.path(plan.corpus.path)).path / MANIFEST, manifest)
     write_json(folder / WEIGHTS, study.weights)
     write_json(folder / AVAILABLE, study.available)
     runs = len(plan.proxies.sizes) * (len(study.mixtures) + plan.design.repeats)

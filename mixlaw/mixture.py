@@ -1,5 +1,6 @@
 """Named proportions on the simplex."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ Array = NDArray[np.float64]
 
 ROUNDING = 0.005
 """How far a row of proportions may be from summing to 1 and still be read as rounding."""
+
+EXACT = 1e-12
+"""How far a sum of proportions may be from 1 by the arithmetic alone."""
 
 SAME_MIXTURE = 0.001
 """Share of tokens by which repeats of one mixture may differ: half the sum of absolute differences."""
@@ -57,6 +61,8 @@ class Mixture:
     def of(cls, proportions: Mapping[str, float]) -> "Mixture":
         """Read `{domain: proportion}`; a sum within 0.005 of 1 is taken as rounding and divided out.
 
+        Proportions that sum to 1 to twelve digits are left as they are, so that a mixture reads back to the last bit.
+
         Raises:
             Refused: for a value that is not a number, or a sum further from 1.
         """
@@ -71,7 +77,8 @@ class Mixture:
         if abs(total - 1) > ROUNDING:
             hint = "; they look like percentages: divide by 100" if abs(total - 100) < 1 else "; correct them"
             raise Refused(f"the proportions of {', '.join(numbers) or 'no domain'} sum to {total:.6g}, not 1{hint}")
-        return cls(tuple(numbers), tuple(value / total for value in numbers.values()))
+        divisor = 1.0 if abs(total - 1) <= EXACT else total
+        return cls(tuple(numbers), tuple(value / divisor for value in numbers.values()))
 
     @classmethod
     def uniform(cls, domains: Sequence[str]) -> "Mixture":
@@ -118,10 +125,14 @@ class Mixture:
     def rounded(self, decimals: int) -> "Mixture":
         """The nearest mixture with that many decimals, by largest remainder; it still sums to 1."""
         scale = 10**decimals
-        scaled = np.array(self.proportions) * scale
+        scaled = np.array(self.proportions) / math.fsum(self.proportions) * scale
         units = np.floor(scaled).astype(int)
         order = np.argsort(-(scaled - units), kind="stable")
-        units[order[: scale - int(units.sum())]] += 1
+        short = scale - int(units.sum())
+        if short >= 0:
+            units[order[:short]] += 1
+        else:  # products that were rounded up
+            units[[place for place in order[::-1] if units[place] > 0][:-short]] -= 1
         return Mixture(self.domains, tuple(float(unit) / scale for unit in units))
 
 

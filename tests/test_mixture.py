@@ -93,3 +93,19 @@ def test_repeats_whose_realised_proportions_differ_a_little_are_one_mixture() ->
     assert len(set(groups)) == 50
     order = generator.permutation(100)
     np.testing.assert_array_equal(groups_of(rows[order]), groups[order])
+
+
+@pytest.mark.parametrize("count", range(2, 40))
+def test_a_mixture_reads_back_to_the_last_bit(count: int, tmp_path: Path) -> None:
+    domains = [f"d{number}" for number in range(count)]
+    shares = dict.fromkeys(domains, 1.0) | {"d0": np.pi}
+    written = {"uniform": Mixture.uniform(domains), "natural": Mixture.natural(shares)}
+    write_mixtures(tmp_path / "m.csv", written)
+    assert read_mixtures(tmp_path / "m.csv") == written
+    assert Mixture.of(written["natural"].as_dict()) == written["natural"]
+
+
+def test_proportions_that_sum_to_a_hair_more_than_1_are_rounded_to_a_sum_of_1() -> None:
+    above = Mixture(("a", "b", "c"), (0.5 + 3e-7, 0.25 + 3e-7, 0.25 + 3e-7))
+    assert above.rounded(7).proportions == (0.5, 0.25, 0.25)
+    assert sum(above.rounded(9).proportions) == pytest.approx(1, abs=1e-15)
