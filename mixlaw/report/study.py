@@ -15,6 +15,8 @@ from mixlaw.report.sections.fits import the_law, who_helps
 from mixlaw.report.sections.made import made
 from mixlaw.report.sections.moved import TABLE, moved, others
 from mixlaw.report.sections.outcome import result
+from mixlaw.report.sections.probed import TABLE as PROBE
+from mixlaw.report.sections.probed import probed
 from mixlaw.report.style import styled
 from mixlaw.study import CORPUS, FULL_RUNS, LAW, MIXTURES, OPTIMUM, PLAN, RUNS, Study
 from mixlaw.surfaces.single import common_scale
@@ -107,9 +109,16 @@ def _answers(study: Study) -> list[Section]:
 
 
 def _beside(study: Study) -> list[Section]:
-    """What the laws had no part in: runs by hand, runs whose weights moved."""
+    """What the laws had no part in: runs by hand, runs whose weights moved, searches for weights, probes."""
     unpredicted = None if study.full_runs is None else others(study.full_runs, study.compared, study.weights)
-    return [section for section in (unpredicted, moved(study.folder / TABLE)) if section is not None]
+    searches = sorted(study.folder.glob(f"*/{TABLE}"))
+    found = [
+        unpredicted,
+        moved(study.folder / TABLE),
+        *(moved(path, f"Weights over time in the search '{path.parent.name}'") for path in searches),
+        probed(study.folder / PROBE),
+    ]
+    return [section for section in found if section is not None]
 
 
 def _mixtures(study: Study) -> Section:

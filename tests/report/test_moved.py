@@ -9,9 +9,13 @@ import pytest
 
 from mixlaw.errors import Refused
 from mixlaw.report.sections.moved import TABLE, moved, others
+from mixlaw.report.sections.probed import TABLE as PROBE
+from mixlaw.report.sections.probed import probed
 from mixlaw.report.study import study_page
 from mixlaw.runs import write_runs
 from mixlaw.study import Study, open_study
+
+WAYS = "way,runs,weighted,difference,loss.web\nswitched,2,3.0,0.0,3.0\nwithout code,2,3.025,0.025,3.025\n"
 
 
 def table(weighed: bool = False) -> pd.DataFrame:
@@ -49,8 +53,27 @@ def test_runs_that_were_not_predicted_are_shown_apart_and_spoil_nothing(study: S
     by_hand = frame[frame["group"] == "natural"].assign(group="by hand", run=lambda rows: "hand-" + rows["run"])
     write_runs(pd.concat([frame, by_hand]), folder / "full_runs.csv")
     table().to_csv(folder / TABLE, index=False)
+    (folder / "doremi").mkdir()
+    table().to_csv(folder / "doremi" / TABLE, index=False)
+    (folder / PROBE).write_text(WAYS)
     more = open_study(folder)
     assert more.outcomes == study.outcomes
     page = study_page(more)
     assert "Other full runs" in page and "by hand" in page and "Weights over time" in page
+    assert "in the search &#39;doremi&#39;" in page and "What the final phase owes" in page and "+0.0250" in page
     assert study.full_runs is not None and others(study.full_runs, study.compared, study.weights) is None
+
+
+def test_the_worth_of_a_batch_is_drawn_where_sequences_were_weighed(tmp_path: Path) -> None:
+    frame = table().assign(effective_samples=[np.nan, 6.0, 5.5, 5.0, 5.2])
+    frame.to_csv(tmp_path / TABLE, index=False)
+    section = moved(tmp_path / TABLE)
+    assert section is not None and "evenly weighed sequences" in section.figures[-1].caption
+
+
+@pytest.mark.parametrize("text", ["", "way,runs\na,1\n", "way,runs,weighted,difference\na,1,high,0\n"])
+def test_a_table_that_is_not_of_a_probe_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    assert probed(tmp_path / PROBE) is None
+    (tmp_path / PROBE).write_text(text)
+    with pytest.raises(Refused, match=PROBE):
+        probed(tmp_path / PROBE)

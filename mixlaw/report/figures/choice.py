@@ -19,6 +19,7 @@ from mixlaw.report.style import (
     PERCENT,
     pitch,
     shortened,
+    small,
 )
 from mixlaw.wording import in_words
 
@@ -119,6 +120,34 @@ def front(names: tuple[str, str], losses: Array, compromise: int, marked: Mappin
     axes.set_xlabel(f"loss of {shortened(names[0])}, nats per token")
     axes.set_ylabel(f"loss of {shortened(names[1])}")
     axes.legend(fontsize=8, loc="best")
+    return figure
+
+
+def differences(names: Sequence[str], values: Array) -> Figure:
+    """Differences from a run that is named elsewhere: a bar from zero each, nats per token."""
+    figure = Figure(figsize=(5.4, 0.75 + pitch(len(names)) * len(names)))
+    axes = figure.subplots()
+    colours = [OPTIMUM if value > 0 else NATURAL for value in values]
+    axes.barh(range(len(names)), values, height=0.55, color=colours, alpha=0.85)
+    axes.axvline(0, color=INK, linewidth=1)
+    axes.set_yticks(range(len(names)), [shortened(name) for name in names], fontsize=small(len(names)))
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlabel("difference in weighted loss, nats per token")
+    return figure
+
+
+def effective_samples(curves: Mapping[str, tuple[Array, Array]]) -> Figure:
+    """How many even sequences a batch was worth, by run: tokens and effective sample sizes."""
+    figure = Figure(figsize=(5.4, 2.6))
+    axes = figure.subplots()
+    for place, (run, (tokens, size)) in enumerate(curves.items()):
+        style = ("-", "--", ":", "-.")[place // len(CYCLE) % 4]
+        axes.plot(tokens, size, style, color=CYCLE[place % len(CYCLE)], label=shortened(run))
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_formatter(lambda value, _: in_words(value) if value > 0 else "0")
+    axes.set_xlabel("training tokens")
+    axes.set_ylabel("effective sequences")
+    axes.legend(fontsize=8)
     return figure
 
 

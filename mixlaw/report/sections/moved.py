@@ -8,7 +8,7 @@ import pandas as pd
 
 from mixlaw.errors import Refused
 from mixlaw.mixture import Array
-from mixlaw.report.figures.choice import over_tokens
+from mixlaw.report.figures.choice import effective_samples, over_tokens
 from mixlaw.report.page import Cell, Column, Drawing, Section, Table
 from mixlaw.runs import RunTable
 from mixlaw.weights import weights_of
@@ -20,12 +20,18 @@ TABLE = "weights_over_time.csv"
 READ, WEIGHED = "mix.", "weight."
 """Columns by domain: the proportions that a step was read by, and the weights its losses were weighed by."""
 
+EFFECTIVE = "effective_samples"
+
 SHOWN = 6
 """Runs drawn."""
 
 
-def moved(path: Path) -> Section | None:
+def moved(path: Path, title: str = "Weights over time") -> Section | None:
     """Proportions over tokens of each run in a table of weights; None where there is no such table.
+
+    Args:
+        path: of the table.
+        title: of the section.
 
     Raises:
         Refused: for a table without runs, tokens or proportions.
@@ -40,6 +46,7 @@ def moved(path: Path) -> Section | None:
         raise Refused(f"{path} has no columns run, tokens and {READ}<domain>; delete it, or train again")
     runs = {str(run): rows.sort_values("tokens") for run, rows in frame.groupby("run", sort=True)}
     figures = [drawing for run, rows in list(runs.items())[:SHOWN] for drawing in _of_run(run, rows)]
+    figures += _samples(runs)
     more = f" The first {SHOWN} are drawn." if len(runs) > SHOWN else ""
     columns = [Column("run"), *(Column(str(name), ".4g") for name in frame.columns if name != "run")]
     rows: list[list[Cell]] = [
@@ -47,7 +54,7 @@ def moved(path: Path) -> Section | None:
         for row in frame[["run", *(c for c in frame.columns if c != "run")]].itertuples(index=False, name=None)
     ]
     return Section(
-        title="Weights over time",
+        title=title,
         paragraphs=[f"{counted(len(runs), 'run')} whose mixture or weights moved while it trained.{more}"],
         figures=figures,
         tables=[Table.of(columns, rows, "every step written down", folded=True)],
@@ -65,6 +72,19 @@ def _of_run(run: str, rows: pd.DataFrame) -> list[Drawing]:
             figure = over_tokens(domains, rows["tokens"].to_numpy(dtype=float), values)
             found.append(Drawing.of(figure, f"{run}: the {what}, in layers that sum to 100%."))
     return found
+
+
+def _samples(runs: Mapping[str, pd.DataFrame]) -> list[Drawing]:
+    """The effective sample size of the batches of runs whose sequences were weighed."""
+    curves: dict[str, tuple[Array, Array]] = {}
+    for run, rows in runs.items():
+        seen = rows[rows[EFFECTIVE].notna()] if EFFECTIVE in rows else rows[:0]
+        if len(seen):
+            curves[run] = (seen["tokens"].to_numpy(dtype=float), seen[EFFECTIVE].to_numpy(dtype=float))
+    if not curves:
+        return []
+    caption = "How many evenly weighed sequences each batch was worth where sequences were weighed by their losses."
+    return [Drawing.of(effective_samples(curves), caption)]
 
 
 def _same(rows: pd.DataFrame, names: list[str]) -> bool:
