@@ -115,6 +115,7 @@ class PackRun:
         self.moving = self._moving(first) if first.moves else None
         self.whole = None if self.moving else self.feed.totals(self.read_outs[-1])
         self.rows: list[Row] = []
+        self.entries: list[Row] = []
         self.training_loss = torch.zeros(len(self.members), device=self.compute.device)
         self.alive = [True] * len(self.members)
 
@@ -180,7 +181,8 @@ class PackRun:
     def _after(self, step: int) -> None:
         """Tell and keep what is due after a step."""
         if self.moving is not None and self.moving.due(step):
-            self.reports.weights(self.moving.entry(step))
+            self.entries.append(self.moving.entry(step))
+            self.reports.weights(self.entries[-1])
         if step in self.read_outs:
             self._read_out(step)
         elif self.checkpoint is not None and self.processes.first and self.checkpoint.due():
@@ -261,7 +263,8 @@ class PackRun:
     def _save(self, checkpoint: Checkpoint, step: int) -> None:
         if self.processes.first:
             moving = None if self.moving is None else self.moving.state()
-            checkpoint.save(step, self._state(), {"feed": self.feed.state(), "moving": moving, "rows": self.rows})
+            told = {"rows": self.rows, "entries": self.entries}
+            checkpoint.save(step, self._state(), {"feed": self.feed.state(), "moving": moving, **told})
 
     def _resume(self) -> int:
         """Go on from the checkpoint, or else from where a branch begins; return the step it was saved after."""
@@ -275,8 +278,11 @@ class PackRun:
         self._restore(branch)
         named = {"run": self.members[0].run, "group": self.members[0].group}
         self.rows = [{**row, **named} for row in self.rows]
+        self.entries = [{**entry, "run": named["run"]} for entry in self.entries]
         for row in self.rows:
             self.reports.measured(row)
+        for entry in self.entries:
+            self.reports.weights(entry)
         return branch.step
 
     def _restore(self, saved: Saved) -> None:
@@ -293,6 +299,6 @@ class PackRun:
         self.training_loss = state["training_loss"]
         self.alive = state["alive"].tolist()
         self.feed.restore(saved.notes["feed"])
-        self.rows = list(saved.notes["rows"])
+        self.rows, self.entries = list(saved.notes["rows"]), list(saved.notes["entries"])
         if self.moving is not None and saved.notes["moving"] is not None:
             self.moving.restore(saved.notes["moving"])

@@ -64,9 +64,9 @@ def test_a_probe_trains_one_base_a_seed_and_compares_every_final_phase(late: Pla
     assert found["weighted"].tolist() == found["loss.prose"].tolist(), "the plan weighs prose alone"
     assert np.ptp(found["loss.prose"]) > 0
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "probe.csv"), found, rtol=1e-12)
-    starts = read_records(tmp_path / "runs").weights
-    first = {run: min(rows) for run, rows in starts.items()}
-    assert first["late-0.05M-seed0"] == 1 and first["late-without-prose-0.05M-seed0"] == 16
+    moved = read_records(tmp_path / "runs").weights
+    assert moved["late-0.05M-seed0"][15] == {**moved["late-without-prose-0.05M-seed0"][15], "run": "late-0.05M-seed0"}
+    assert moved["late-without-prose-0.05M-seed0"][16]["mix.prose"] == 0
     again = probe(late, base, (0, 1), lambda what: lambda _: None, workers=1)
     pd.testing.assert_frame_equal(again, found)
 

@@ -155,6 +155,7 @@ def test_final_phases_share_one_base_run_and_equal_the_runs_trained_whole(settin
     assert steps[0] == 37
     assert bits(run) == bits(whole) != bits(first)
     assert heard.table.equals(expected.table)
+    assert heard.entries == expected.entries
     assert set(heard.table["run"]) == {"other"}
 
 
