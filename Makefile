@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo test test-slow test-browser notebooks docs test-gpu test-slurm test-ray test-consumers test-consumers-312 bench-published bench-migration bench-laws bench-priors bench-read-outs bench-surfaces bench-optimum bench-designs bench-order bench-swarm
+.PHONY: help demo test test-slow test-browser notebooks quotes docs test-gpu test-slurm test-ray test-consumers test-consumers-312 bench-published bench-migration bench-laws bench-priors bench-read-outs bench-surfaces bench-optimum bench-designs bench-order bench-swarm
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -80,6 +80,9 @@ notebooks: $(VENV)/installed  ## execute the notebooks and store what they print
 	$(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	touch $@
+
+quotes: $(VENV)/installed  ## copy the numbers of benchmarks/results into the pages that quote them
+	$(BIN)/python benchmarks/quote.py
 
 docs: .venv-docs/installed  ## build docs/ and the docstrings into a site, build/site/index.html
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict

@@ -85,7 +85,7 @@ def test_every_number_of_a_benchmark_stands_in_its_results(page: Path) -> None:
     for name, table in quoted:
         results = {tuple(line.split()) for line in (RESULTS / f"{name}.md").read_text().splitlines()}
         for line in table.splitlines()[2:]:
-            assert tuple(line.split()) in results, f"{page.name}: not what make bench-{name} printed: {line}"
+            assert tuple(line.split()) in results, f"{page.name}: not in results/{name}.md (make quotes): {line}"
 
 
 def test_every_page_is_in_the_site_and_every_name_of_the_reference_exists() -> None:
