@@ -1,24 +1,30 @@
 """Tokens a second of proxies: packed and alone beside an eager transformers loop, and runs side by side on the cores.
 
-    python benchmarks/swarm.py
+    python benchmarks/swarm.py [--sizes 1M 4M]
 
-The same model, tokens, clipping and AdamW in every column; rounds are interleaved and the fastest of each column
-counts, so that what else runs on the machine weighs on all alike. Prints two tables and writes them to
-benchmarks/results/swarm-<device>.md. On a GPU the sizes are larger, the precision is bfloat16, and the share of the
-peak is shown.
+The same model, tokens, clipping and AdamW in every column, on one device in one run; rounds are interleaved and the
+fastest of each column counts, so that what else runs on the machine weighs on all alike. On a GPU our steps are
+compiled and in bfloat16, as is the loop's precision, and the share of the maker's peak is shown (MFU). On a CPU nothing
+is compiled, and a second table shows what a second thread and a second process bring: from the two follow one member a
+pack, one thread a run and one run a core (`mixlaw.launch.packing`). Prints what it writes to
+benchmarks/results/swarm.md, where each device has its section. Needs no network and no mixlaw on the path of the
+interpreter but the repository's folder (PYTHONPATH=.).
 """
 
 import argparse
+import gc
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from reference import markdown, write_results
+from reference import RESULTS, markdown, write_results
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -29,10 +35,16 @@ from mixlaw.train.model import Layout, Pack, pack_loss, rotary
 from mixlaw.train.optimizer import BETAS, Optimizer
 from mixlaw.train.pretrained import llama_config
 
-ROUNDS, ROUND_S = 5, 0.6
-PACKS = (1, 4, 8)
+ROUNDS, ROUND_S = 4, 0.6
+CORE_ROUNDS, CORE_S = 2, 2.0
+PACKS_CPU, PACKS_GPU = (1, 4, 8), (1, 8)
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
 """Dense bfloat16, as the makers state it."""
+
+IDLE = 0.5
+"""Load average up to which the wall time of several threads means something."""
+
+RESULT = "swarm.md"
 
 Step = Callable[[], None]
 
@@ -84,12 +96,12 @@ def ours(case: Case, members: int, compute: Compute) -> Step:
     optimizer = Optimizer(pack, Training())
     turn = rotary(case.length, case.layout.shape.head_width, compute.device, torch.float32)
     batch = case.batch(members, compute.device)
-    loss = torch.compile(pack_loss) if compute.compiled else pack_loss
+    loss = torch.compile(pack_loss, dynamic=False) if compute.compiled else pack_loss
 
     def step() -> None:
         with compute.precision():
             total = loss(case.layout, *pack.buffers, batch, turn).sum()
-        total.backward()
+        torch.autograd.backward(total)
         optimizer.step(1e-4)
 
     return step
@@ -126,15 +138,28 @@ def pace(step: Step, compute: Compute, seconds: float = ROUND_S) -> float:
     return steps / (clock() - start)
 
 
-def side_by_side(case: Case, compute: Compute) -> dict[str, float]:
-    """Tokens a second of every way, the fastest of interleaved rounds."""
-    steps = {"transformers": (eager(case, compute), 1)} | {f"K={k}": (ours(case, k, compute), k) for k in PACKS}
-    best = dict.fromkeys(steps, 0.0)
-    for step, _ in steps.values():
-        step()
+def side_by_side(case: Case, packs: Sequence[int], compute: Compute) -> dict[str, float]:
+    """Tokens a second of every way, the fastest of interleaved rounds; a way that lacks memory has none."""
+    ways = {"transformers": (lambda: eager(case, compute), 1)} | {
+        f"K={k}": (lambda k=k: ours(case, k, compute), k) for k in packs
+    }
+    steps: dict[str, tuple[Step, int]] = {}
+    for name, (make, members) in ways.items():
+        try:
+            step = make()
+            step()
+        except torch.OutOfMemoryError:
+            continue
+        steps[name] = step, members
+    best = dict.fromkeys(ways, 0.0)
     for _ in range(ROUNDS):
         for name, (step, members) in steps.items():
             best[name] = max(best[name], members * case.batch_tokens * pace(step, compute))
+    steps.clear()
+    gc.collect()
+    if compute.device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.compiler.reset()
     return best
 
 
@@ -142,7 +167,7 @@ def on_the_cores(case: Case) -> dict[str, float]:
     """Tokens a second of wall time: one process with a thread, one with two, and two processes with a thread each."""
     ways = {"1 process x 1 thread": (1, 1), "1 x 2": (1, 2), "2 x 1": (2, 1)}
     best = dict.fromkeys(ways, 0.0)
-    for _ in range(3):
+    for _ in range(CORE_ROUNDS):
         for name, (processes, threads) in ways.items():
             command = [sys.executable, __file__, "--alone", case.size, str(case.batch_tokens), str(threads)]
             environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
@@ -158,55 +183,82 @@ def alone(size: str, batch_tokens: int, threads: int) -> None:
     step = ours(case, 1, compute)
     step()
     start, steps = time.perf_counter(), 0
-    while time.perf_counter() - start < 3:
+    while time.perf_counter() - start < CORE_S:
         step()
         steps += 1
     print(steps * batch_tokens / (time.perf_counter() - start))
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--alone", nargs=3, metavar=("SIZE", "TOKENS", "THREADS"))
-    given = parser.parse_args().alone
-    if given:
-        alone(given[0], int(given[1]), int(given[2]))
-        return
-    gpu = torch.cuda.is_available()
-    compute = Compute(torch.device("cuda"), bfloat16=True, compiled=True) if gpu else Compute(torch.device("cpu"))
-    torch.set_num_threads(1)
-    name = torch.cuda.get_device_name() if gpu else f"{platform.machine()} CPU, one thread"
-    peak = next((flops for key, flops in PEAK_FLOPS.items() if key in name), None)
+def table(cases: Sequence[Case], packs: Sequence[int], compute: Compute, peak: float | None) -> str:
+    """Every case, measured."""
+    ours_alone = "alone, compiled" if compute.compiled else "alone"
+    names = {f"K={k}": ours_alone if k == 1 else f"packed by {k}" for k in packs}
+    headings = ["size", "vocabulary", "tokens a step", "transformers, thousand tokens/s"]
+    headings += [f"{name} / it" for name in names.values()]
+    headings += [f"{name}: MFU" for name in ("transformers", *names.values())] if peak else []
     rows = []
-    for case in GPU_CASES if gpu else CPU_CASES:
-        found = side_by_side(case, compute)
-        ratios = [f"{found[f'K={k}'] / found['transformers']:.2f}" for k in PACKS]
-        row = [case.size, f"{case.vocabulary}", f"{case.batch_tokens}", f"{found['transformers'] / 1e3:.1f}", *ratios]
-        rows.append(row + ([f"{max(found.values()) * case.flops / peak:.0%}"] if peak else []))
+    for case in cases:
+        found = side_by_side(case, packs, compute)
+        first = found["transformers"]
+        row = [case.size, f"{case.vocabulary}", f"{case.batch_tokens}", f"{first / 1e3:.1f}"]
+        row += [f"{found[way] / first:.2f}" for way in names]
+        row += [f"{rate * case.flops / peak:.1%}" for rate in found.values()] if peak else []
+        rows.append(row)
         print(" ".join(row), flush=True)
-    headings = [
-        "size",
-        "vocabulary",
-        "tokens a step",
-        "transformers, thousand tokens/s",
-        *(f"K={k} / it" for k in PACKS),
-    ]
-    sections = [f"{name}, torch {torch.__version__}", markdown(headings + (["of the peak"] if peak else []), rows)]
-    if not gpu:
-        sections.append(cores_table())
-    print("\n\n".join(sections))
-    write_results("swarm-gpu.md" if gpu else "swarm-cpu.md", sections)
+    return markdown(headings, rows)
 
 
 def cores_table() -> str:
     """What a second thread and a second process bring on a CPU."""
     rows = []
-    for case in (Case("0.1M", 1024), Case("1M", 1024), Case("4M", 1024)):
+    for case in (Case("0.1M", 1024), Case("4M", 1024)):
         found = on_the_cores(case)
         first = found["1 process x 1 thread"]
         rows.append([case.size, f"{first / 1e3:.1f}", *(f"{found[way] / first:.2f}" for way in ("1 x 2", "2 x 1"))])
     headings = ["size", "1 process x 1 thread, thousand tokens/s", "1 x 2 threads / it", "2 processes x 1 / it"]
     return markdown(headings, rows)
+
+
+def cpu_name() -> str:
+    """As the kernel calls it."""
+    information = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", information.read_text()) if information.is_file() else None
+    return f"{found[1] if found else platform.machine()}, {os.cpu_count()} cores, one thread"
+
+
+def write_section(title: str, parts: Sequence[str]) -> None:
+    """Put a device's section into the results, in place of its earlier one."""
+    path = RESULTS / RESULT
+    before = path.read_text(encoding="utf-8").strip().split("\n\n## ")[1:] if path.is_file() else []
+    sections = {section.split("\n")[0]: section for section in before}
+    sections[title] = "\n\n".join([title, *parts])
+    write_results(
+        RESULT, ["# Proxies beside an eager transformers loop", *(f"## {text}" for text in sections.values())]
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--alone", nargs=3, metavar=("SIZE", "TOKENS", "THREADS"), help="one member, for the cores")
+    parser.add_argument("--sizes", nargs="+", help="only these sizes, in a section of their own")
+    given, load = parser.parse_args(), os.getloadavg()[0]
+    if given.alone:
+        alone(given.alone[0], int(given.alone[1]), int(given.alone[2]))
+        return
+    gpu = torch.cuda.is_available()
+    compute = Compute(torch.device("cuda"), bfloat16=True, compiled=True) if gpu else Compute(torch.device("cpu"))
+    torch.set_num_threads(1)
+    name = torch.cuda.get_device_name() if gpu else cpu_name()
+    peak = next((flops for key, flops in PEAK_FLOPS.items() if key in name), None)
+    cases = [case for case in (GPU_CASES if gpu else CPU_CASES) if not given.sizes or case.size in given.sizes]
+    parts = [table(cases, PACKS_GPU if gpu else PACKS_CPU, compute, peak)]
+    if not gpu and not given.sizes:
+        busy = f"Others kept the cores busy (load average {load:.1f}), so threads and processes were not compared."
+        parts.append(busy if load > IDLE else cores_table())
+    title = f"{name}, torch {torch.__version__}" + (f": {', '.join(given.sizes)}" if given.sizes else "")
+    print("\n\n".join([title, *parts]))
+    write_section(title, parts)
 
 
 if __name__ == "__main__":
