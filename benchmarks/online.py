@@ -4,10 +4,10 @@
 
 Every way takes turns of a few steps, each right after a plain turn; its cost is the median of the ratios of such
 neighbours, so that what else runs on the machine weighs on both alike. A step is what `mixlaw train` does: making the
-batch, forward, backward, clipping, AdamW, averaging. The update of GRAPE (7 domains, 6 targets, a batch of each) is timed
-by itself, beside a plain turn too, and spread over the 100 steps between two; so is that of DoGE, which comes with every
-step. Text is noise of a vocabulary of 1024 (50304 on a GPU), since what it says does not change the time. Prints a table
-and writes it to benchmarks/results/online.md, or online-gpu.md.
+batch, forward, backward, clipping, AdamW, averaging. The update of GRAPE (7 domains, 6 targets, a batch of each) is
+timed by itself, beside a plain turn too, and spread over the 100 steps between two; that of DoGE comes with every step.
+Text is noise of a vocabulary of 1024 (50304 on a GPU), since what it says does not change the time. Prints a table and
+writes it to benchmarks/results/online.md, or online-gpu.md.
 """
 
 import platform
@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from reference import markdown, write_results
+from safetensors.torch import save_file
 
 from mixlaw.corpus.shards import Corpus, Shard
 from mixlaw.mixture import Mixture
@@ -39,7 +40,12 @@ from mixlaw.train.pretrained import WEIGHTS, to_llama
 DOMAINS = tuple("abcdefg")
 TARGETS = DOMAINS[:6]
 EVERY = 100
-TURNS, TURN_STEPS, TURN_STEPS_CUDA = 9, 2, 20
+TURNS, UPDATES = 24, 4
+"""How often each way takes a turn, and in how many of the turns an update is timed."""
+
+STEPS, STEPS_CUDA = 1, 10
+"""Of a turn."""
+
 GOALS = {"linupper": 1.03, "doremi": 1.6, "grape": 1.2}
 
 
@@ -69,21 +75,94 @@ class Noise(Corpus):
 class Quiet:
     """Reports that nobody reads."""
 
-    def measured(case: Case, compute: Compute) -> tuple[float, dict[str, float]]:
+    def measured(self, row: dict[str, Any]) -> None:
+        """See `Reports`, as below."""
+
+    def weights(self, row: dict[str, Any]) -> None:
+        """A row of weights."""
+
+    def failed(self, run: str, reason: str) -> None:
+        """The end of a run."""
+
+    def trained(self, tokens: int) -> None:
+        """So many tokens."""
+
+
+class Turns(PackRun):
+    """A run that takes a few steps at a time."""
+
+    def take(self, start: int, count: int) -> None:
+        """Steps as `train` takes them, without what lies between."""
+        for step, batch in enumerate(self.feed.batches(start, start + count, self.compute), start + 1):
+            self._step(step, batch)
+
+    def update(self, step: int) -> None:
+        """The update of an online method between two steps."""
+        assert self.moving is not None and self.moving.mover is not None
+        self.moving.mover.change(step, 1.0)
+
+
+def corpus_of(case: Case) -> Noise:
+    """Enough noise for any turn."""
+    shard = Shard("", 1, 1, 200_000, "")
+    shards = {split: dict.fromkeys(DOMAINS, shard) for split in ("train", "validation")}
+    return Noise(Path(), DOMAINS, case.vocabulary, 0, "uint32", "", shards, {}, {})
+
+
+def runs_of(case: Case, compute: Compute, folder: Path) -> dict[str, Turns]:
+    """A run of every way."""
+    training = Training(sequence_length=case.length, batch_tokens=case.batch_tokens, evaluation_tokens=case.length)
+    setting, corpus = Setting(Path(), "", DOMAINS, TARGETS, {}, training), corpus_of(case)
+    mixture, tokens = Mixture.uniform(DOMAINS), (100_000 * case.batch_tokens,)
+    ways: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "linupper": {"samples": Samples(burn_in=0)},
+        "odm": {"online": Odm()},
+        "doremi": {"online": Doremi()},
+        "doge": {"online": Doge()},
+        "grape": {"online": Grape(every=EVERY)},
+    }
+    members = {way: Member(way, way, mixture, case.size, tokens, 1, full=True, **moves) for way, moves in ways.items()}
+    _save_reference(folder, Layout(members["plain"].shape, case.vocabulary))
+    return {
+        way: Turns([member], setting, corpus, compute, Quiet(), reference=folder) for way, member in members.items()
+    }
+
+
+def _save_reference(folder: Path, layout: Layout) -> None:
+    matrices, others = (part.unsqueeze(0) for part in initial_weights(layout, 0))
+    own = {name: weight[0] for name, weight in named(layout, matrices, others).items()}
+    save_file(to_llama(layout, own), folder / WEIGHTS)
+
+
+def seconds(work: Callable[[], None], compute: Compute) -> float:
+    """Time of this process on a CPU, where others may be at work; of the device on a GPU."""
+    clock = time.perf_counter if compute.device.type == "cuda" else time.process_time
+    start = clock()
+    work()
+    if compute.device.type == "cuda":
+        torch.cuda.synchronize()
+    return clock() - start
+
+
+def measured(case: Case, compute: Compute) -> tuple[float, dict[str, float]]:
     """Milliseconds of a plain step, and what each way's step, and each method's update, cost in plain steps."""
-    count = TURN_STEPS_CUDA if compute.device.type == "cuda" else TURN_STEPS
+    count = STEPS_CUDA if compute.device.type == "cuda" else STEPS
     plain: list[float] = []
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         runs = runs_of(case, compute, Path(folder))
-        base = runs.pop("plain")
+        base, step = runs.pop("plain"), 0
         for turn in range(TURNS + 1):
-            work: dict[str, Callable[[], None]] = {way: partial(run.take, turn * count, count) for way, run in runs.items()}
-            work |= {f"{way} update": partial(runs[way].update, EVERY * (turn + 1)) for way in ("grape", "doge")}
-            for place, (what, doing) in enumerate(work.items()):
-                start = (turn * len(work) + place) * count
-                beside = seconds(partial(base.take, start, count), compute) / count
+            work: dict[str, Callable[[], None]] = {
+                way: partial(run.take, turn * count, count) for way, run in runs.items()
+            }
+            if turn <= UPDATES:
+                work |= {f"{way} update": partial(runs[way].update, EVERY * (turn + 1)) for way in ("grape", "doge")}
+            for what, doing in work.items():
+                beside = seconds(partial(base.take, step, count), compute) / count
                 took = seconds(doing, compute) / (1 if what.endswith("update") else count)
+                step += count
                 if turn:  # the first compiles and warms
                     plain.append(beside)
                     found.setdefault(what, []).append(took / beside)

@@ -17,6 +17,9 @@ from mixlaw.section import Section
 NORM_FLOOR = 1e-6
 """Added to the mean norm of the gradients that a score is divided by."""
 
+PEAK_RATE = 5e-4
+"""Of the published runs; rates count as shares of their peak times this, so that mu means the same for any width."""
+
 UNIVERSAL, OUT_OF_DOMAIN = 0.01, 0.05
 """Strength of the prior where the targets are the domains themselves, and where they are others."""
 
@@ -27,7 +30,7 @@ class Doge(Section):
     Attributes:
         targets: whose loss is to fall; the domains themselves, each but its own, when empty ("universal").
         strength: mu, of the pull to the weights before; 0.01 universal, 0.05 with targets, when absent.
-        largest: scores are cut to [0, largest] before they are scaled by rate / mu; negative alignment counts as none.
+        largest: scores are cut to [0, largest] before rate and mu; negative alignment counts as none.
         smoothing: share of the uniform mixture in the weights after every update; 0 in the published code.
         every: steps between updates; each costs two more passes over a batch.
         size: of the proxy, on the ladder; the target's when absent.
@@ -58,7 +61,7 @@ class Influence:
     Attributes:
         products: (M,), <g_j, G>, with G the sum of the targets' gradients, or of all domains but j.
         norms: (M,), |g_j|.
-        rate: learning rate of the step.
+        rate: of the step, as a share of the peak.
     """
 
     products: Array
@@ -67,7 +70,7 @@ class Influence:
 
 
 class Generalisation(Method[Influence]):
-    """a_j <- a_j exp(rate / mu x clip(<g_j, G> / (mean |g| + 1e-6), 0, 5)), normalised."""
+    """a_j <- a_j exp(5e-4 x share of the peak rate / mu x clip(<g_j, G> / (mean |g| + 1e-6), 0, 5)), normalised."""
 
     def __init__(self, start: Array, strength: float, largest: float, smoothing: float) -> None:
         super().__init__(start)
@@ -75,4 +78,4 @@ class Generalisation(Method[Influence]):
 
     def _moved(self, signals: Influence) -> Array:
         scores = np.clip(signals.products / (signals.norms.mean() + NORM_FLOOR), 0.0, self.largest)
-        return smoothed(stepped(self.weights, signals.rate / self.strength * scores), self.smoothing)
+        return smoothed(stepped(self.weights, PEAK_RATE * signals.rate / self.strength * scores), self.smoothing)

@@ -23,11 +23,9 @@ from mixlaw.section import Section
 LOSS_FLOOR = 1e-3
 """Nats: no target's improvement is counted relative to a loss below this, which is that of a text known by heart."""
 
-CONSTANT_STEPS = (1.5, 10.0)
-"""Exponents per unit of alignment, of domains and targets, as the published code has them."""
-
-RATE_STEPS = (1 / 1e-4, 1 / 1.5e-5)
-"""Exponents per unit of alignment and of learning rate, 1 / mu, as in the paper: 1.5 and 10 at a rate of 1.5e-4."""
+STEPS = (1.5, 10.0)
+"""Exponents per unit of alignment, of domains and targets: of the published code, which holds them, and of the paper at
+its peak rate, where it divides the rate 1.5e-4 by 1e-4 and 1.5e-5."""
 
 
 class Grape(Section):
@@ -37,9 +35,9 @@ class Grape(Section):
         targets: whose improvement counts; the plan's when empty.
         every: steps between updates of the domain weights, 100 in the paper; 50 and 200 were worse there.
         every_targets: steps between updates of the target weights; `every` when absent.
-        step: "const", as in the published code, or "lr": multiplied by the learning rate of the step, as in the paper.
-        domain_step, target_step: exponent per unit of alignment; 1.5 and 10 for "const", 1e4 and 6.7e4 for "lr", when
-            absent.
+        step: "const", as in the published code, or "lr": falling with the learning rate, as in the paper.
+        domain_step, target_step: exponent per unit of alignment, at the peak of the rate for "lr". The rate counts as a
+            share of its peak, so that they mean the same for any width.
         improvement: "log", "gap" or "ema".
         beta: share of the old in the running mean of "ema".
         signal: how targets' improvement is seen: "gradient", by its alignment with the batch's gradient, or "loss", by
@@ -58,8 +56,8 @@ class Grape(Section):
     every: Annotated[int, Field(gt=0)] = 100
     every_targets: Annotated[int, Field(gt=0)] | None = None
     step: Literal["const", "lr"] = "const"
-    domain_step: Annotated[float, Field(gt=0)] | None = None
-    target_step: Annotated[float, Field(gt=0)] | None = None
+    domain_step: Annotated[float, Field(gt=0)] = STEPS[0]
+    target_step: Annotated[float, Field(gt=0)] = STEPS[1]
     improvement: Literal["log", "gap", "ema"] = "log"
     beta: Annotated[float, Field(ge=0, lt=1)] = 0.7
     signal: Literal["gradient", "loss"] = "gradient"
@@ -73,10 +71,9 @@ class Grape(Section):
         return Alignment(start, targets, self)
 
     def exponents(self, rate: float) -> tuple[float, float]:
-        """Per unit of alignment, of domains and of targets, at a learning rate."""
-        defaults = CONSTANT_STEPS if self.step == "const" else RATE_STEPS
+        """Per unit of alignment, of domains and of targets, at a share of the peak rate."""
         scale = 1.0 if self.step == "const" else rate
-        return scale * (self.domain_step or defaults[0]), scale * (self.target_step or defaults[1])
+        return scale * self.domain_step, scale * self.target_step
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ class Aligned:
         products: inner product of each with the held one.
         norms: of each.
         held_norm: of the held one.
-        rate: learning rate of the step.
+        rate: of the step, as a share of the peak.
     """
 
     products: Array
@@ -142,7 +139,7 @@ class Alignment(Method[Aligned]):
         Args:
             losses: (N,), of the targets now, nats per token.
             signals: the targets' gradients against that of the batch; None under the signal "loss".
-            rate: learning rate of the step.
+            rate: of the step, as a share of the peak.
         """
         before, scales_before = self.losses, self.scales if self.losses is not None else None
         self._see(losses)
@@ -155,7 +152,7 @@ class Alignment(Method[Aligned]):
             return self.targets
         else:
             improved = (before - losses) * scales_before
-            step = self.settings.target_step or CONSTANT_STEPS[1]
+            step = self.settings.target_step
         self.targets = smoothed(stepped(self.targets, -step * improved), self.settings.smoothing)
         return self.targets
 

@@ -26,7 +26,7 @@ from mixlaw.train.moving import Moving
 from mixlaw.train.optimizer import Optimizer
 from mixlaw.train.passes import Passes
 from mixlaw.train.processes import ALONE, Processes
-from mixlaw.train.schedule import learning_rate
+from mixlaw.train.schedule import learning_rate, peak_rate
 
 DIVERGED = 1.02
 """A run has diverged when its training loss is more than this times ln(vocabulary), the loss of an even guess."""
@@ -160,7 +160,8 @@ class PackRun:
             return self.read_outs[-1]
         if self.branch is not None and step and step == min(self.moving.switches, default=0):
             self._save(self.branch, step)
-        if self.moving.change(step, self._rate(step + 1)):
+        share = self._rate(step + 1) / peak_rate(self.setting.training, self.layout.shape.width)
+        if self.moving.change(step, share):
             self.feed.set_mixtures(step, [self.moving.read])
         return self.moving.next_stop(step)
 

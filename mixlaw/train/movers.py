@@ -72,7 +72,7 @@ class Mover(ABC):
     weighs = False
 
     def change(self, step: int, rate: float) -> None:
-        """Between the steps `step` and `step` + 1, of which the second has this rate."""
+        """Between the steps `step` and `step` + 1; `rate` is that of the second, as a share of its peak."""
         del step, rate
 
     def factors(self, batch: Batch, means: Array, losses: Tensor) -> Array | None:

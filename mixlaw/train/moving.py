@@ -51,7 +51,12 @@ class Moving:
         return min(stop for stop in stops if stop > step)
 
     def change(self, step: int, rate: float) -> bool:
-        """Change what is due between `step` and the next; return whether the next is read by another mixture."""
+        """Change what is due between `step` and the next; return whether the next is read by another mixture.
+
+        Args:
+            step: done.
+            rate: of the next, as a share of its peak.
+        """
         before = self.read
         if self.mover is not None:
             if any(step % every == 0 for every in self.mover.every):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixlaw.online.doge import Doge, Influence
+from mixlaw.online.doge import PEAK_RATE, Doge, Influence
 from mixlaw.online.grape import Aligned, Alignment, Grape
 from mixlaw.online.simplex import Array, uniform
 
@@ -31,11 +31,13 @@ def test_domain_weights_step_along_their_alignment() -> None:
     np.testing.assert_allclose(begun(2, 1).update(aligned([0.2, -0.2])), [0.64566, 0.35434], atol=5e-6)
 
 
-def test_the_step_of_the_paper_equals_that_of_the_code_at_the_rate_it_was_set_for() -> None:
+def test_the_step_of_the_paper_is_that_of_the_code_at_the_peak_and_falls_with_the_rate() -> None:
     paper, code = Grape(step="lr"), Grape()
-    assert paper.exponents(1.5e-4) == pytest.approx(code.exponents(123.0), rel=1e-12)
-    assert paper.exponents(0.75e-4) == pytest.approx([value / 2 for value in code.exponents(1.0)], rel=1e-12)
-    assert Grape(step="lr", domain_step=100.0).exponents(0.01)[0] == pytest.approx(1.0)
+    assert paper.exponents(1.0) == code.exponents(1.0) == code.exponents(0.1) == (1.5, 10.0)
+    assert paper.exponents(1.0) == pytest.approx((1.5e-4 / 1e-4, 1.5e-4 / 1.5e-5))
+    assert paper.exponents(0.5) == (0.75, 5.0)
+    moved = Grape(step="lr", clip=None).begin(uniform(2), 1).update(aligned([0.2, -0.2], rate=0.5))
+    assert moved[0] / moved[1] == pytest.approx(np.exp(0.75 * 0.4))
 
 
 class Quadratics:
@@ -155,14 +157,14 @@ def test_no_domain_falls_below_the_floor_and_no_target_below_its_smoothing() -> 
 
 
 def test_doge_cuts_negative_alignment_to_none_and_large_alignment_to_its_limit() -> None:
-    method = Doge(strength=1.0).begin(uniform(3))
+    method = Doge(strength=PEAK_RATE).begin(uniform(3))
     found = method.update(Influence(np.array([-7.0, 0.0, 1e9]), np.array([1.0, 1.0, 1.0]), 0.5))
     assert found[0] == found[1]
     assert found[2] / found[0] == pytest.approx(np.exp(0.5 * 5.0))
 
 
 def test_doge_scores_are_relative_to_the_mean_norm_and_finite_without_any_gradient() -> None:
-    ours, theirs, still = (Doge(strength=1.0).begin(uniform(2)) for _ in range(3))
+    ours, theirs, still = (Doge(strength=1e-4).begin(uniform(2)) for _ in range(3))
     ours.update(Influence(np.array([2.0, 1.0]), np.array([1.0, 3.0]), 0.1))
     theirs.update(Influence(np.array([200.0, 100.0]), np.array([100.0, 300.0]), 0.1))
     np.testing.assert_allclose(ours.weights, theirs.weights, rtol=1e-6)
