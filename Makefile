@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo test test-slow test-browser notebooks quotes docs test-gpu test-slurm test-ray test-consumers test-consumers-312 bench-published bench-migration bench-laws bench-priors bench-read-outs bench-surfaces bench-optimum bench-designs bench-order bench-swarm
+.PHONY: help demo test test-slow test-browser notebooks quotes docs test-gpu test-slurm test-ray test-consumers test-consumers-312 bench-published bench-migration bench-laws bench-priors bench-read-outs bench-surfaces bench-optimum bench-designs bench-order bench-swarm bench-online
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -120,3 +120,6 @@ bench-read-outs: $(VENV)/installed  ## losses read from averaged weights beside 
 
 bench-swarm: $(VENV)/installed  ## packed and solo proxies beside an eager transformers loop
 	$(BIN)/python benchmarks/swarm.py
+
+bench-online: $(VENV)/installed  ## weights that move: the cost of every method's step beside a plain one
+	$(BIN)/python benchmarks/online.py
