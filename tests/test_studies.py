@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from mixlaw.limits import Limits
+from mixlaw.runs import read_runs
 from mixlaw.study import Study, open_study, solve
+from mixlaw.weights import weights_of
 
 ROOT = Path(__file__).parents[1]
 STUDIES = sorted(path.parent for path in ROOT.glob("runs/*/runs.csv"))
@@ -67,3 +69,19 @@ def test_a_study_says_how_it_was_made_and_on_what(study: Study) -> None:
     assert "mixlaw" in page.read_text()
     manifest = json.loads((study.folder / "corpus.json").read_text())
     assert set(study.domains) <= set(manifest["domains"])
+
+
+def test_the_table_of_the_repetition_study_is_what_its_runs_measured() -> None:
+    folder = ROOT / "runs" / "repetition-fresh"
+    rows = [line.strip("| ").replace("*", "").split(" | ") for line in (folder / "README.md").read_text().splitlines()]
+    written = np.array([[float(cell) for cell in row] for row in rows if row[0][:2] == "0."])
+    found = []
+    for table in (folder / "runs.csv", folder.with_name("repetition-matched") / "runs.csv", folder / "full_runs.csv"):
+        last = read_runs(table).last()
+        totals = last.losses @ weights_of({"docstrings": 3, "python": 1}, last.targets)
+        shares = last.proportions[:, last.domains.index("docstrings")].round(2)
+        found.append([totals[shares == share].mean() for share in written[:, 0]])
+    assert len(written) == 8
+    np.testing.assert_allclose(written[:, 2:], np.array(found).T, atol=6e-4)
+    fresh, matched, target = np.array(found)
+    assert matched.argmin() == target.argmin() != fresh.argmin()
