@@ -38,7 +38,7 @@ def test_a_notebook_prints_what_is_stored_in_it(path: Path) -> None:
         assert NUMBER.sub("#", new).split() == NUMBER.sub("#", old).split()
         numbers = [float(text) for text in NUMBER.findall(old)]
         close = pytest.approx(numbers, abs=DIGITS, rel=DIGITS)
-        assert [float(text) for text in NUMBER.findall(new)] == close, "if the law has changed: make notebooks"
+        assert [float(text) for text in NUMBER.findall(new)] == close, "if laws or the study have changed: make notebooks"
 
 
 def test_the_first_notebook_needs_no_torch() -> None:
