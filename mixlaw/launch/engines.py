@@ -10,14 +10,15 @@ from mixlaw.launch.supervise import Engine
 from mixlaw.launch_plan import Launch
 
 
-def engine_of(launch: Launch, queue: Queue, workers: int, threads: int) -> Engine:
+def engine_of(launch: Launch, queue: Queue, workers: int, threads: int, *, in_process: bool = True) -> Engine:
     """The engine of a launch.
 
     Args:
         launch: of the plan.
         queue: of the study.
-        workers: of this machine, at a time; with one, runs are trained in this process.
+        workers: of this machine, at a time.
         threads: of the CPU, that a run on this machine has at most.
+        in_process: whether one worker of this machine is this process.
 
     Raises:
         Refused: if an engine is not there, or workers that another engine started are still at work.
@@ -32,4 +33,4 @@ def engine_of(launch: Launch, queue: Queue, workers: int, threads: int) -> Engin
         )
     if launch.engine == "ray":
         return Ray(queue, launch)
-    return InProcess(queue) if workers == 1 else Local(queue, workers, threads)
+    return InProcess(queue) if workers == 1 and in_process else Local(queue, workers, threads)

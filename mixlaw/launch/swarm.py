@@ -44,6 +44,7 @@ from mixlaw.mixture import Mixture, write_mixtures
 from mixlaw.plan import Plan
 from mixlaw.runs import RunTable, check_runs, write_runs
 from mixlaw.train.members import Member, Setting, setting_of
+from mixlaw.train.processes import together
 
 TABLE, FULL_TABLE, MIXTURES = "runs.csv", "full_runs.csv", "mixtures.csv"
 
@@ -146,7 +147,8 @@ def _supervise(
     count = min(launch.workers or default_workers(plan.training), len(left)) if here else 0
     cpus = max(1, cores() // count) if here else launch.cpus
     threads = {member.run: threads_of(member, begun.values(), cpus) for member in left}
-    engine = engine_of(launch, queue, count, max(threads.values()))
+    alone = shared["device"] == "cpu" or together().count > 1  # a crash on a GPU can spoil it for the whole process
+    engine = engine_of(launch, queue, count, max(threads.values()), in_process=alone)
     packs: dict[str, int] = {}
     for was in begun.values():
         packs[was.member.size] = max(packs.get(was.member.size, 1), len(was.pack))

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,11 +61,12 @@ class Worker:
         self.log = queue.runs / f"worker-{name}.log"
         self.writer = Writer(queue.runs / f"records-{records or name}.jsonl")
         self.fits: dict[str, int] = {}
+        self.sound = True
         self.claims: dict[str, Claim] = {}
         self._compiled_for: tuple[str, int] | None = None
 
     def serve(self) -> None:
-        """Train until nothing waits.
+        """Train until nothing waits, or until a crash may have spoiled the GPU for this process.
 
         Raises:
             Refused: for what would stop every other worker too: a full disk, a corpus or a device that is not the
@@ -74,7 +75,7 @@ class Worker:
         waiting = self.queue.waiting()
         if waiting is not None:
             _check(waiting)
-        while waiting is not None and (members := self._taken(waiting)):
+        while self.sound and waiting is not None and (members := self._taken(waiting)):
             self._train(members, waiting)
             waiting = self.queue.waiting()
 
@@ -83,32 +84,43 @@ class Worker:
         self.writer.close()
 
     def _taken(self, waiting: Waiting) -> list[Member]:
-        """Members of one size to train as one: what this worker had when it was stopped, else what nobody has."""
-        taken: list[Member] = []
+        """Members to train as one: what this worker had when its engine stopped it, else what nobody has."""
         claims = self.queue.claims()
-        again = [member for member in waiting.members if self._is_mine(claims.get(member.run))]
-        for member in again or [member for member in waiting.members if member.run not in claims]:
-            if taken and (len(taken) >= self._pack_size(taken[0], waiting) or not _alike(taken[0], member, waiting)):
-                continue
-            claim = self._resumed(claims[member.run]) if again else self._claimed(member.run)
-            if claim is None:
-                continue
-            self.claims[member.run] = claim
-            if claim.starts > STARTS:
-                self._tell([member], "crashed", f"its worker was stopped {STARTS} times before its end")
-            else:
-                taken.append(member)
+        mine = [member for member in waiting.members if self._is_mine(claims.get(member.run))]
+        if mine:
+            return self._resumed(mine, claims, waiting)
+        taken: list[Member] = []
+        for member in waiting.members:
+            if member.run not in claims and self._joins(taken, member, waiting):
+                claim = self._claimed(member.run)
+                if claim is not None:
+                    self.claims[member.run] = claim
+                    taken.append(member)
+        return taken
+
+    def _resumed(self, mine: Sequence[Member], claims: Mapping[str, Claim], waiting: Waiting) -> list[Member]:
+        taken: list[Member] = []
+        for member in mine:
+            if self._joins(taken, member, waiting):
+                before = claims[member.run]
+                host, process = socket.gethostname(), os.getpid()
+                self.claims[member.run] = replace(before, starts=before.starts + 1, host=host, process=process)
+                if before.starts >= STARTS:
+                    self._tell([member], "crashed", f"its worker was stopped {STARTS} times before its end")
+                else:
+                    taken.append(member)
         self._tell(taken, "training")
         return taken
+
+    def _joins(self, taken: Sequence[Member], member: Member, waiting: Waiting) -> bool:
+        """Whether a member may be trained as one with those taken."""
+        return not taken or (_alike(taken[0], member, waiting) and len(taken) < self._pack_size(taken[0], waiting))
 
     def _is_mine(self, claim: Claim | None) -> bool:
         """Whether a run was in this worker's hands when its engine stopped it."""
         if claim is None or claim.worker != self.name or claim.state != "training":
             return False
         return claim.run not in self.claims  # else it is in the hands of this very process
-
-    def _resumed(self, claim: Claim) -> Claim:
-        return replace(claim, starts=claim.starts + 1, tokens=0, host=socket.gethostname(), process=os.getpid())
 
     def _claimed(self, run: str) -> Claim | None:
         """Take a run, unless another has it or it no longer waits: it may have ended since the queue was read."""
@@ -144,6 +156,7 @@ class Worker:
                 self._train(pack, waiting)
             else:
                 self._tell(pack, "crashed", crash.why)
+                self.sound = not _on_gpu(waiting)  # an error on a GPU can spoil all that follows in its process
 
     def _attempt(self, job: Job) -> Crash | None:
         """Train a pack; what of its memory the error holds is free when this returns."""
@@ -197,7 +210,14 @@ def _check(waiting: Waiting) -> None:
         raise Refused(f"{corpus.path} is not the corpus that the study began with; let every worker see the same one")
     different = differences(waiting.numbers, numbers(setting))
     if different:
-        raise Refused(f"the workers would train with other numbers than planned: {'; '.join(different)}")
+        raise Refused(
+            f"the workers would train with other numbers than planned: {'; '.join(different)}; write into the plan the "
+            "training.device and training.precision that they have, and take another folder"
+        )
+
+
+def _on_gpu(waiting: Waiting) -> bool:
+    return bool(waiting.numbers["device"] == "cuda")
 
 
 def _is_lack_of_memory(error: Exception) -> bool:

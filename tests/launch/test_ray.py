@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Two nodes with one CPU for workers each; the head has none. All their processes are ended."""
+    pytest.importorskip("ray", reason="ray is not installed; make test-ray installs it")
     from ray.cluster_utils import Cluster
 
     before = dict(os.environ)
@@ -92,6 +93,7 @@ def test_a_cluster_without_what_a_worker_needs_is_refused(plan: Plan, cluster: A
 
 
 def test_a_cluster_that_is_not_there_is_refused(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="ray is not installed; make test-ray installs it")
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     with pytest.raises(Refused, match=r"no Ray cluster answers at '127\.0\.0\.1:1'"):
         engine_of(Launch(engine="ray", ray=RayOptions(address="127.0.0.1:1")), Queue(plan.folder / "runs"), 1, 1)

@@ -87,6 +87,8 @@ def kill_node(configuration: Path, node: str) -> None:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Path]:
     """Two nodes that are up; the folder of their configuration. All their processes are ended."""
+    if "MIXLAW_SLURM" not in os.environ:
+        pytest.skip("there is no Slurm to bring up; make test-slurm unpacks one")
     root = Path(os.environ["MIXLAW_SLURM"]).resolve()
     with tempfile.TemporaryDirectory(prefix="slurm") as folder:
         before = dict(os.environ)

@@ -11,6 +11,7 @@ from mixlaw.errors import Refused
 from mixlaw.launch.engines import engine_of
 from mixlaw.launch.history import Begun
 from mixlaw.launch.job import numbers
+from mixlaw.launch.local import InProcess, Local
 from mixlaw.launch.lock import locked
 from mixlaw.launch.packing import threads_of
 from mixlaw.launch.progress import Tally
@@ -162,9 +163,31 @@ def test_a_worker_that_would_train_with_other_numbers_refuses(
     supervisor, waiting, _ = begin(do_nothing)
     supervisor.queue.offer(replace(waiting, numbers={**waiting.numbers, "bfloat16": True}))
     worker = Worker(supervisor.queue, "1")
-    with pytest.raises(Refused, match="other numbers than planned: bfloat16 was True, is False"):
+    with pytest.raises(Refused, match="other numbers than planned: bfloat16 was True, is False;"):
         worker.serve()
     worker.close()
+
+
+def test_a_worker_whose_gpu_a_crash_may_have_spoiled_leaves_the_rest_to_another(
+    begin: Callable[..., tuple[Supervisor, Waiting, Played]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mixlaw.launch.worker as worker_module
+
+    supervisor, waiting, _ = begin()
+    supervisor.queue.offer(waiting)
+    trained: list[str] = []
+
+    def do(job: worker_module.Job, *_: object) -> None:
+        trained.append(job.name)
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(worker_module, "do", do)
+    monkeypatch.setattr(worker_module, "_on_gpu", lambda waiting: True)
+    train_all(supervisor.queue, "1")
+    assert len(trained) == 1
+    monkeypatch.setattr(worker_module, "_on_gpu", lambda waiting: False)
+    train_all(supervisor.queue, "2")
+    assert len(trained) == 3
 
 
 def test_what_was_compiled_for_one_size_is_not_made_to_fit_another(
@@ -211,3 +234,10 @@ def test_slurm_wants_a_number_of_workers_and_is_not_forgotten(tmp_path: Path, mo
     monkeypatch.setenv("PATH", "")
     with pytest.raises(Refused, match=r"workers of a Slurm cluster may be at work .* squeue: .*delete"):
         engine_of(Launch(), queue, 1, 1)
+
+
+def test_one_worker_is_this_process_where_a_crash_cannot_spoil_it(tmp_path: Path) -> None:
+    queue = Queue(tmp_path / "runs")
+    assert isinstance(engine_of(Launch(), queue, 1, 1), InProcess)
+    assert isinstance(engine_of(Launch(), queue, 1, 1, in_process=False), Local)
+    assert isinstance(engine_of(Launch(), queue, 2, 1), Local)
