@@ -9,6 +9,7 @@ for path in sorted(Path(__file__).parent.glob("*.ipynb")):
     notebook = nbformat.read(path, 4)
     for cell in notebook.cells:
         cell.metadata.clear()
-    NotebookClient(notebook, timeout=120, record_timing=False, resources={"metadata": {"path": path.parent}}).execute()
+    place = {"metadata": {"path": path.parent}}
+    NotebookClient(notebook, timeout=120, record_timing=False, coalesce_streams=True, resources=place).execute()
     nbformat.write(notebook, path)
     print(f"{path}: executed")
