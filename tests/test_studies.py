@@ -85,3 +85,12 @@ def test_the_table_of_the_repetition_study_is_what_its_runs_measured() -> None:
     np.testing.assert_allclose(written[:, 2:], np.array(found).T, atol=6e-4)
     fresh, matched, target = np.array(found)
     assert matched.argmin() == target.argmin() != fresh.argmin()
+
+
+def test_the_readme_tells_what_the_demo_predicted_and_measured() -> None:
+    rows = [line.strip("| ").split(" | ") for line in (ROOT / "README.md").read_text().splitlines()]
+    written = {row[0]: row[1:] for row in rows if row[0] in ("optimum", "natural", "uniform")}
+    for outcome in open_study(ROOT / "runs" / "demo").outcomes:
+        interval = f"{outcome.low:.3f} to {outcome.high:.3f}"
+        measured = ", ".join(f"{value:.3f}" for value in outcome.measured)
+        assert written[outcome.name] == [f"{outcome.predicted:.3f}", interval, measured]
