@@ -12,15 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 INK, FAINT, GRID = "#1b1f24", "#9aa4af", "#e3e7eb"
-OPTIMUM, NATURAL, UNIFORM, MEASURED = "#d55e00", "#0072b2", "#009e73", "#7a3e9d"
-"""Colours of Okabe & Ito (2008), which readers with any common colour vision can tell apart."""
+OPTIMUM, NATURAL, UNIFORM, MEASURED = "#d55e00", "#0072b2", "#009e73", "#4b2161"
+"""Three colours of Okabe & Ito (2008) and a dark purple, which any common colour vision can tell apart."""
 
 NAMED = {"optimum": OPTIMUM, "natural": NATURAL, "uniform": UNIFORM, "best measured": MEASURED}
 MARKERS = {"optimum": "D", "natural": "o", "uniform": "s", "best measured": "^"}
 """Each mixture has a shape too, for print without colour."""
 
-CYCLE = (NATURAL, OPTIMUM, UNIFORM, "#cc79a7", "#56b4e9", "#e69f00", "#7a3e9d", INK)
-"""For series without a name of their own, told apart by line style as well beyond these."""
+CYCLE = (NATURAL, OPTIMUM, UNIFORM, "#cc79a7", "#56b4e9", "#e69f00", "#f0e442", INK)
+"""Of Okabe & Ito, for series without a name of their own; line styles and hatches tell them apart as well."""
 
 ON_ANY_GROUND = "#6e7781"
 """A grey that reads on white and on near-black, for figures that are shown on either."""

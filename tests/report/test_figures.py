@@ -2,6 +2,7 @@
 
 import csv
 import io
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from mixlaw.report.figures.choice import Measured, on_any_ground, over_tokens
 from mixlaw.report.figures.coverage import _flat, grid_of_triangle, mixtures_sampled
 from mixlaw.report.page import Column, Section, Table, render
-from mixlaw.report.style import LONG, drawn, fitting, shortened, styled
+from mixlaw.report.style import LONG, MARKERS, NAMED, drawn, fitting, shortened, styled
 
 
 @given(st.text(max_size=200))
@@ -87,3 +88,30 @@ def test_a_long_table_opens_only_when_asked_for() -> None:
     rows = [[str(n)] for n in range(100)]
     page = render("t", [], [Section("s", tables=[Table.of([Column("n")], rows, "numbers")])])
     assert "<summary>numbers (100 rows)</summary>" in page
+
+
+VISION = {
+    "any": np.eye(3),
+    "without red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "without green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "without blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+}
+"""What linear red, green and blue look like (Machado, Oliveira & Fernandes 2009, doi 10.1109/TVCG.2009.113)."""
+
+
+def seen(colour: str, vision: str) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    """A colour in CIE Lab, where a distance of 2 or 3 is just noticed side by side."""
+    light = np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+    linear = np.where(light <= 0.04045, light / 12.92, ((light + 0.055) / 1.055) ** 2.4)
+    linear = np.clip(np.array(VISION[vision]) @ linear, 0, 1)
+    to_xyz = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.072175], [0.0193339, 0.119192, 0.9503041]]
+    scaled = np.array(to_xyz) @ linear / np.array([0.95047, 1.0, 1.08883])
+    x, y, z = np.where(scaled > 216 / 24389, np.cbrt(scaled), (24389 / 27 * scaled + 16) / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_mixtures_are_told_apart_by_colour_with_any_vision_and_by_shape_without(vision: str) -> None:
+    for first, second in combinations(NAMED.values(), 2):
+        assert np.linalg.norm(seen(first, vision) - seen(second, vision)) > 15, (first, second)
+    assert len(set(MARKERS.values())) == len(NAMED)
