@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,6 @@ pytestmark = pytest.mark.slurm
 SCRIPT = Path(__file__).with_name("two_nodes.sh")
 LAUNCH = """
 import sys
-from pathlib import Path
 from mixlaw.cli.app import main
 sys.argv = ["mixlaw", "train", sys.argv[1], "--launch", "slurm", "--workers", "2"]
 main()
@@ -36,16 +36,12 @@ main()
 def free_ports(count: int) -> int:
     """The first of so many ports in a row that nobody listens on."""
     for first in range(26800, 30000, count):
-        with tempfile.TemporaryFile():
-            sockets = [socket.socket() for _ in range(count)]
+        with ExitStack() as sockets:
             try:
-                for place, one in enumerate(sockets):
-                    one.bind(("127.0.0.1", first + place))
+                for port in range(first, first + count):
+                    sockets.enter_context(socket.socket()).bind(("127.0.0.1", port))
             except OSError:
                 continue
-            finally:
-                for one in sockets:
-                    one.close()
         return first
     raise AssertionError("no ports are free")
 
@@ -75,13 +71,13 @@ def parent_of(process: int) -> int:
 
 def kill_node(configuration: Path, node: str) -> None:
     """End everything on a node at once, as a power cut does: its daemon, the steps it manages, and their tasks."""
+    assert node
     everything = processes(configuration)
-    own = [process for process in everything if node_of(process) == node]
-    steps = {parent_of(process) for process in own} & set(everything)
-    for process in [*own, *(step for step in steps if step not in own)]:
-        os.kill(process, signal.SIGSTOP)  # none may tell of another's end
-    for process in [*own, *(step for step in steps if step not in own)]:
-        os.kill(process, signal.SIGKILL)
+    own = {process for process in everything if node_of(process) == node}
+    own |= {parent_of(process) for process in own} & set(everything)
+    for order in (signal.SIGSTOP, signal.SIGKILL):  # stopped first, so that none tells of another's end
+        for process in own:
+            os.kill(process, order)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +97,8 @@ def cluster() -> Iterator[Path]:
             os.environ.clear()
             os.environ.update(before)
             for process in processes(Path(folder) / "slurm.conf"):
-                os.kill(process, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
             time.sleep(0.5)
 
 
@@ -130,6 +127,17 @@ def wait_for(condition: Callable[[], object], timeout_s: float = 90) -> None:
         time.sleep(0.05)
 
 
+@contextmanager
+def command_of(plan: Plan) -> Iterator["subprocess.Popen[bytes]"]:
+    """`mixlaw train` under way in a process of its own, which does not outlive the block."""
+    command = subprocess.Popen([sys.executable, "-c", LAUNCH, str(plan.folder)], stdout=subprocess.DEVNULL)
+    try:
+        yield command
+    finally:
+        command.kill()
+        command.wait()
+
+
 def in_training(queue: Queue) -> list[Claim]:
     return [claim for claim in queue.claims().values() if claim.state == "training" and claim.tokens]
 
@@ -139,13 +147,12 @@ def test_workers_that_reach_their_time_limit_are_queued_again_and_go_on(
 ) -> None:
     expected = table_of_one_process(plan, tmp_path / "whole")
     queue = Queue(plan.folder / "runs")
-    command = subprocess.Popen([sys.executable, "-c", LAUNCH, str(plan.folder)], stdout=subprocess.PIPE)
-    wait_for(lambda: len({claim.worker for claim in in_training(queue)}) == 2)
-    workers = {claim.worker for claim in in_training(queue)}
-    for worker in workers:  # what Slurm sends before the end of the time limit
-        subprocess.run(["scancel", "--signal=USR2", worker], check=True)
-    assert command.wait(timeout=90) == 0
-    command.communicate()
+    with command_of(plan) as command:
+        wait_for(lambda: len({claim.worker for claim in in_training(queue)}) == 2)
+        workers = {claim.worker for claim in in_training(queue)}
+        for worker in workers:  # what Slurm sends before the end of the time limit
+            subprocess.run(["scancel", "--signal=USR2", worker], check=True)
+        assert command.wait(timeout=90) == 0
     assert (plan.folder / "runs.csv").read_bytes() == expected
     assert {f"records-slurm-{worker}-1.jsonl" for worker in workers} <= {path.name for path in queue.runs.iterdir()}
 
@@ -155,10 +162,8 @@ def test_a_lost_node_and_a_killed_command_cost_no_row_and_change_none(
 ) -> None:
     expected = table_of_one_process(plan, tmp_path / "whole")
     queue = Queue(plan.folder / "runs")
-    command = subprocess.Popen([sys.executable, "-c", LAUNCH, str(plan.folder)], stdout=subprocess.PIPE)
-    wait_for(lambda: len({claim.worker for claim in in_training(queue)}) == 2)
-    command.kill()
-    command.communicate()
+    with command_of(plan):
+        wait_for(lambda: len({claim.worker for claim in in_training(queue)}) == 2)
     victim = in_training(queue)[0]
     kill_node(cluster / "slurm.conf", node_of(victim.process))
     acknowledged = read_records(queue.runs).rows
