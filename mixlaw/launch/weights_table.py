@@ -19,7 +19,8 @@ def weights_over_time(folder: Path) -> pd.DataFrame:
 
     `mix.<domain>` is what the step was read by; `weight.<domain>` the weights of the online method after it and
     `average.<domain>` their mean so far; `target.<name>` the weights of targets; `effective_samples` the mean effective
-    sample size of the batches since the row before.
+    sample size of the batches since the row before, and `over_cap` the share of them in which a sequence weighed more
+    than twice the mean, beyond which the theory of sample weights does not reach.
     """
     recorded = read_records(folder / RECORDS).weights
     rows = [row for run in sorted(recorded) for _, row in sorted(recorded[run].items())]

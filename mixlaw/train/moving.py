@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mixlaw.mixture import Array
-from mixlaw.online.samples import effective_sample_size
+from mixlaw.online.samples import effective_sample_size, within_cap
 from mixlaw.online.simplex import uniform
 from mixlaw.train.feed import Batch
 from mixlaw.train.movers import Mover, Training, read_by
@@ -42,6 +42,7 @@ class Moving:
         self.samples_begin = steps + 1 if member.samples is None else member.samples.begins(steps)
         self.loss = 0.0
         self._effective: list[float] = []
+        self._over_cap: list[bool] = []
 
     def next_stop(self, step: int) -> int:
         """The next step after which something may change."""
@@ -101,6 +102,7 @@ class Moving:
             return np.ones(len(means))
         weights = samples.weights(means)
         self._effective.append(effective_sample_size(weights))
+        self._over_cap.append(not within_cap(weights))
         return len(means) * weights
 
     def due(self, step: int) -> bool:
@@ -118,17 +120,20 @@ class Moving:
             row |= {f"target.{name}": weight for name, weight in self.mover.targets.items()}
         if self._effective:
             row["effective_samples"] = float(np.mean(self._effective))
-            self._effective.clear()
+            row["over_cap"] = float(np.mean(self._over_cap))
+            self._effective, self._over_cap = [], []
         return row
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs, as JSON."""
         mover = None if self.mover is None else self.mover.state()
-        return {"read": self.read.tolist(), "effective": list(self._effective), "mover": mover}
+        samples = {"effective": self._effective, "over_cap": self._over_cap}
+        return {"read": self.read.tolist(), **samples, "mover": mover}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state()`."""
-        self.read, self._effective = np.array(state["read"]), list(state["effective"])
+        self.read = np.array(state["read"])
+        self._effective, self._over_cap = list(state["effective"]), list(state["over_cap"])
         if self.mover is not None and state["mover"] is not None:
             self.mover.restore(state["mover"])
 

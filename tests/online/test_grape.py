@@ -168,6 +168,7 @@ def test_doge_scores_are_relative_to_the_mean_norm_and_finite_without_any_gradie
     ours.update(Influence(np.array([2.0, 1.0]), np.array([1.0, 3.0]), 0.1))
     theirs.update(Influence(np.array([200.0, 100.0]), np.array([100.0, 300.0]), 0.1))
     np.testing.assert_allclose(ours.weights, theirs.weights, rtol=1e-6)
+    assert ours.weights[0] / ours.weights[1] == pytest.approx(np.exp(PEAK_RATE * 0.1 / 1e-4 * (2 - 1) / 2), rel=1e-5)
     assert still.update(Influence(np.zeros(2), np.zeros(2), 0.1)).tolist() == [0.5, 0.5]
 
 

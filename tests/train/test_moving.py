@@ -25,6 +25,7 @@ from mixlaw.train.ladder import Shape
 from mixlaw.train.loop import PackRun
 from mixlaw.train.members import Member, Setting, Stage
 from mixlaw.train.model import named, pack_loss, token_losses
+from mixlaw.train.movers import DogeMover
 from mixlaw.train.passes import Passes, Slope
 from mixlaw.train.pretrained import load_llama, save_llama
 
@@ -162,8 +163,9 @@ def test_final_phases_share_one_base_run_and_equal_the_runs_trained_whole(settin
 @pytest.mark.parametrize("name", [*METHODS, "linupper", "stages"])
 @pytest.mark.parametrize("stop", [13, 42])
 def test_a_run_killed_half_way_moves_as_if_it_had_not_been(
-    setting: Setting, reference: Path, tmp_path: Path, name: str, stop: int
+    setting: Setting, reference: Path, tmp_path: Path, name: str, stop: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("mixlaw.train.moving.ENTRIES", 12)
     if name == "linupper":
         of = member(samples=Samples(temperature=0.4), online=Odm())
     else:
@@ -187,7 +189,7 @@ def test_a_run_killed_half_way_moves_as_if_it_had_not_been(
     again, later = trained(setting, of, reference=reference, checkpoint=Checkpoint(path, "same"))
     entries = {row["step"]: row for row in [*heard.entries, *later.entries]}
     assert [entries[row["step"]] for row in expected.entries] == expected.entries
-    assert later.entries[0]["step"] == stop + 1
+    assert later.entries[0]["step"] == stop - stop % 5 + 5
     assert bits(again) == bits(whole)
     heard.rows += later.rows
     assert heard.table.equals(expected.table)
@@ -249,6 +251,22 @@ def test_a_measured_gradient_is_that_of_autograd(setting: Setting) -> None:
     assert first.loss == pytest.approx(losses[0].item())
     weighed = run.passes.slope(batches[0], torch.full((4,), 0.5))
     assert weighed.product(second) == pytest.approx(2 * expected, rel=1e-4)
+
+
+def test_doge_aligns_every_domain_with_the_others_and_not_with_itself(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = run_of(setting, member(online=Doge()))
+    assert run.moving is not None and isinstance(run.moving.mover, DogeMover)
+    mover, heard = run.moving.mover, []
+    monkeypatch.setattr(mover.method, "update", heard.append)
+    mover.change(4, 1.0)
+    slopes = [run.passes.slope(mover.domains.of(place, mover.each, 4)) for place in range(3)]
+    expected = [
+        sum(one.product(other) for j, other in enumerate(slopes) if j != place) for place, one in enumerate(slopes)
+    ]
+    np.testing.assert_allclose(heard[0].products, expected, rtol=1e-4)
+    np.testing.assert_allclose(heard[0].norms, [slope.norm for slope in slopes], rtol=1e-6)
 
 
 def test_doremi_weighs_by_the_excess_over_its_reference_token_by_token(setting: Setting, reference: Path) -> None:
