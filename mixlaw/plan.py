@@ -85,6 +85,8 @@ class Training(Section):
         precision: of matrix products: "float32", "bfloat16", or "auto", which is bfloat16 on a GPU.
         compile: whether a step is compiled by torch.compile, on a GPU.
         micro_batches: pieces that a step's batch is computed in, one after another, where memory is short.
+        initial: folder of a model of this project that every run goes on from, relative to the plan; fresh weights
+            when absent. The schedule begins anew, as in continual pretraining.
     """
 
     sequence_length: Positive = 128
@@ -101,6 +103,7 @@ class Training(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = True
     micro_batches: Positive = 1
+    initial: Path | None = None
 
     @model_validator(mode="after")
     def _whole_sequences(self) -> "Training":

@@ -41,10 +41,9 @@ def numbers(setting: Setting, compute: Compute | None = None) -> dict[str, Any]:
     """
     compute = compute or compute_of(setting.training)
     shared = setting.as_json()
-    del shared["corpus"]
-    shared["training"] = {
-        key: value for key, value in shared["training"].items() if key not in ("device", "precision", "compile")
-    }
+    del shared["corpus"], shared["initial"]
+    apart = ("device", "precision", "compile", "initial")  # known by what they come to
+    shared["training"] = {key: value for key, value in shared["training"].items() if key not in apart}
     return {**shared, "device": compute.device.type, "bfloat16": compute.bfloat16}
 
 

@@ -25,6 +25,7 @@ from mixlaw.train.movers import Training, mover_of
 from mixlaw.train.moving import Moving
 from mixlaw.train.optimizer import Optimizer
 from mixlaw.train.passes import Passes
+from mixlaw.train.pretrained import load_llama
 from mixlaw.train.processes import ALONE, Processes
 from mixlaw.train.schedule import learning_rate, peak_rate
 
@@ -108,6 +109,8 @@ class PackRun:
         )
         seeds = [member.seed for member in self.members]
         self.pack = Pack.of(self.layout, seeds, self.compute.device, torch.float32)
+        if self.setting.initial is not None:
+            self._go_on_from(self.setting.initial)
         self.optimizer = Optimizer(self.pack, training)
         self.average = Average(self.pack.buffers) if training.schedule == "constant" else None
         self.turn = rotary(training.sequence_length, first.shape.head_width, self.compute.device, torch.float32)
@@ -118,6 +121,13 @@ class PackRun:
         self.entries: list[Row] = []
         self.training_loss = torch.zeros(len(self.members), device=self.compute.device)
         self.alive = [True] * len(self.members)
+
+    @torch.no_grad()
+    def _go_on_from(self, folder: Path) -> None:
+        """Give every member the weights of a model."""
+        rows = load_llama(folder, self.layout, self.compute.device)
+        for buffer, row in zip(self.pack.buffers, rows, strict=True):
+            buffer.copy_(row.expand_as(buffer))
 
     def _passes(self) -> Passes:
         compiled = self.compute.compiled

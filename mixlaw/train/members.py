@@ -16,6 +16,9 @@ from mixlaw.online.samples import Samples
 from mixlaw.plan import Plan, Training
 from mixlaw.train.ladder import Shape, shape_of
 
+WEIGHTS = "model.safetensors"
+"""The file of a model's weights, in its folder."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -28,6 +31,8 @@ class Setting:
         targets: measured.
         available_tokens: unique training tokens by domain, where fewer than the corpus holds may be used.
         training: of the plan.
+        initial, initial_sha256: folder of the model that every run goes on from, and of its weights; None and empty
+            for fresh weights.
     """
 
     corpus: Path
@@ -36,6 +41,8 @@ class Setting:
     targets: tuple[str, ...]
     available_tokens: Mapping[str, int]
     training: Training
+    initial: Path | None = None
+    initial_sha256: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The setting as JSON, for another process or to compare with an earlier one."""
@@ -46,6 +53,8 @@ class Setting:
             "targets": list(self.targets),
             "available_tokens": dict(self.available_tokens),
             "training": self.training.model_dump(mode="json"),
+            "initial": None if self.initial is None else str(self.initial),
+            "initial_sha256": self.initial_sha256,
         }
 
     @classmethod
@@ -58,6 +67,8 @@ class Setting:
             targets=tuple(content["targets"]),
             available_tokens=content["available_tokens"],
             training=Training.model_validate(content["training"]),
+            initial=None if content["initial"] is None else Path(content["initial"]),
+            initial_sha256=content["initial_sha256"],
         )
 
 
@@ -209,4 +220,19 @@ def setting_of(plan: Plan, corpus: Corpus | None = None) -> Setting:
         targets=plan.corpus.targets or corpus.domains,
         available_tokens=dict(plan.corpus.available_tokens),
         training=plan.training,
+        **_initial(plan),
     )
+
+
+def _initial(plan: Plan) -> dict[str, Any]:
+    """The model that a plan's runs go on from."""
+    if plan.training.initial is None:
+        return {}
+    folder = plan.path(plan.training.initial)
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise Refused(
+            f"the plan's training.initial: {weights} does not exist; name the folder of a model, such as one under "
+            "models/ of a study whose full runs are trained"
+        )
+    return {"initial": folder.resolve(), "initial_sha256": sha256(weights)}

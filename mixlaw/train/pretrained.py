@@ -13,9 +13,8 @@ from torch import Tensor
 from mixlaw.corpus.shards import Corpus
 from mixlaw.errors import Refused
 from mixlaw.files import write_json
+from mixlaw.train.members import WEIGHTS
 from mixlaw.train.model import EPSILON, ROTARY_BASE, Layout
-
-WEIGHTS = "model.safetensors"
 
 
 def llama_config(layout: Layout, sequence_length: int, end_of_document: int | None = None) -> dict[str, Any]:

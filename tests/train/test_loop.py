@@ -21,6 +21,7 @@ from mixlaw.train.ladder import Shape
 from mixlaw.train.loop import PackRun
 from mixlaw.train.members import Member, Setting
 from mixlaw.train.model import token_losses
+from mixlaw.train.pretrained import save_llama
 
 CPU = Compute(torch.device("cpu"))
 DOMAINS = ("digits", "marks", "prose")
@@ -108,6 +109,21 @@ def test_a_run_that_may_read_a_tenth_of_the_data_reads_it_ten_times_as_often(tin
     assert few["epochs.marks"] == pytest.approx(all_["epochs.marks"] * (2000 // 32) / (200 // 32))
     with pytest.raises(Refused, match="less than one sequence of 'marks'"):
         trained(setting(tiny_corpus), replace(member("m", MIXED, 2), unique=0.01))
+
+
+def test_a_run_goes_on_from_the_weights_of_a_model(tiny_corpus: Path, tmp_path: Path) -> None:
+    asked, corpus = setting(tiny_corpus, schedule="wsd"), open_corpus(tiny_corpus)
+    first = PackRun([member("d", DIGITS, 1)], asked, corpus, CPU, Heard())
+    first.train()
+    save_llama(tmp_path / "model", first.layout, first.pack.member(0), corpus, 32)
+    heard = Heard()
+    onward = replace(asked, initial=tmp_path / "model")
+    second = PackRun([member("p", (0.05, 0.05, 0.9), 2), member("m", MIXED, 3)], onward, corpus, CPU, heard)
+    for ours, theirs in zip(second.pack.buffers, first.pack.buffers, strict=True):
+        assert torch.equal(ours, theirs.expand_as(ours))
+    second.train()
+    fresh = trained(asked, member("p", (0.05, 0.05, 0.9), 2))
+    assert losses(heard.rows, "p")[0] < losses(fresh.rows, "p")[0]
 
 
 def test_training_on_a_domain_lowers_its_own_loss_most(tiny_corpus: Path) -> None:
