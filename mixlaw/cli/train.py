@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import pandas as pd
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -187,7 +188,7 @@ def _searched(plan: Plan, chosen: Mapping[str, Mixture], watching: Callable[[str
 def _tell_weights(console: Console, plan: Plan, names: Sequence[str]) -> None:
     """What moved, where it began and where it ended, of the first run."""
     from mixlaw.launch.search import search_folder
-    from mixlaw.launch.weights_table import KINDS, WEIGHTS_OVER_TIME, weights_over_time, write_weights
+    from mixlaw.launch.weights_table import WEIGHTS_OVER_TIME, weights_over_time, write_weights
 
     written = write_weights(plan.folder)
     searches = plan.online is not None and plan.online.searches
@@ -196,18 +197,25 @@ def _tell_weights(console: Console, plan: Plan, names: Sequence[str]) -> None:
     runs = frame["run"].unique()
     shown_run = runs[0] if searches else next(run for run in runs if run.startswith(f"{names[0]}-"))
     rows = frame[frame["run"] == shown_run].dropna(axis="columns", how="all")
-    table = Table(box=None, pad_edge=False, header_style="dim", title=f"{shown_run} by step", title_justify="left")
     places = rows.iloc[[round(part * (len(rows) - 1) / 4) for part in range(5)]]
+    table = Table(box=None, pad_edge=False, header_style="dim", title=f"{shown_run} by step", title_justify="left")
     table.add_column("")
     for step in places["step"]:
         table.add_column(f"{step}", justify="right")
-    for column in [name for kind in KINDS for name in rows.columns if name.startswith(kind)]:
-        table.add_row(column, *(f"{value:.4f}" for value in places[column]))
+    for column in _worth_showing(rows, searches):
+        table.add_row(column, *("" if pd.isna(value) else f"{value:.4f}" for value in places[column]))
     console.print(table)
     if searches:
         console.print(f"{folder / WEIGHTS_OVER_TIME}: the weights over time")
     if written is not None:
         console.print(f"{written}: the weights over time")
+
+
+def _worth_showing(rows: pd.DataFrame, searches: bool) -> list[str]:
+    """Columns of a run's weights that people look at: what it read by, or for a search its weights and their mean."""
+    kinds = ("weight.", "average.") if searches else ("mix.", "target.")
+    columns = [name for kind in kinds for name in rows.columns if name.startswith(kind)]
+    return columns + [name for name in ("effective_samples", "over_cap") if name in rows.columns]
 
 
 def _tell_status(console: Console, plan: Plan, now: "Standing") -> None:
