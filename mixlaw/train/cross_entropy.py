@@ -66,6 +66,9 @@ class _TokenHeadLoss(torch.autograd.Function):
             losses.append((normaliser.log() - right).squeeze(2))
             kept += [exponentials, normaliser]
         context.save_for_backward(hidden, head, labels, *kept)
+        device = hidden.device.type  # a backward pass knows nothing of the precision that the forward pass was in
+        mixed = torch.is_autocast_enabled(device)
+        context.products = torch.get_autocast_dtype(device) if mixed else hidden.dtype
         return torch.cat(losses, 1)
 
     @staticmethod
@@ -78,9 +81,9 @@ class _TokenHeadLoss(torch.autograd.Function):
             place = slice(start, start + exponentials.shape[1])
             start, weight = place.stop, slopes[0][:, place].unsqueeze(2)
             slope = exponentials.mul_(weight / normaliser)  # in place: nothing reads them after this
-            slope = slope.scatter_add_(2, labels[:, place].unsqueeze(2), -weight).to(hidden.dtype)
-            hidden_slope[:, place] = torch.bmm(slope, head)
-            head_slope += torch.bmm(slope.transpose(1, 2), hidden[:, place])
+            slope = slope.scatter_add_(2, labels[:, place].unsqueeze(2), -weight).to(context.products)
+            hidden_slope[:, place] = torch.bmm(slope, head.to(context.products))
+            head_slope += torch.bmm(slope.transpose(1, 2), hidden[:, place].to(context.products))
         return hidden_slope, head_slope.to(head.dtype), None
 
 

@@ -62,3 +62,23 @@ def test_pieces_of_the_tokens_change_neither_losses_nor_gradients(monkeypatch: p
     torch.testing.assert_close(ours.detach(), head_loss(hidden.detach(), head.detach(), labels))
     expected = torch.autograd.grad((theirs * weights).sum(), (hidden, head))
     torch.testing.assert_close(torch.autograd.grad((ours * weights).sum(), (hidden, head)), expected)
+
+
+def test_in_bfloat16_both_passes_multiply_in_bfloat16(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack = Pack(LAYOUT, *(buffer.detach().float() for buffer in pack.buffers))
+    turn, original, kinds = rotary(32, 8, CPU, torch.float32), torch.bmm, []
+
+    def bmm(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        found = original(left, right)
+        kinds.append(found.dtype)
+        return found
+
+    monkeypatch.setattr(torch, "bmm", bmm)
+    found = []
+    for loss in (pack_loss, weighable_token_losses):
+        with torch.autocast("cpu", torch.bfloat16):
+            losses = loss(LAYOUT, *pack.buffers, batch(), turn)
+        found.append(gradients(pack, losses.reshape(2, -1).mean(1).sum()))
+    assert set(kinds) == {torch.bfloat16}
+    for ours, theirs in zip(*found, strict=True):
+        assert (ours - theirs).abs().max() < 1e-2 * theirs.abs().max()
