@@ -31,8 +31,8 @@ class Setting:
         targets: measured.
         available_tokens: unique training tokens by domain, where fewer than the corpus holds may be used.
         training: of the plan.
-        initial, initial_sha256: folder of the model that every run goes on from, and of its weights; None and empty
-            for fresh weights.
+        initial, initial_sha256: folder of the model that every run goes on from, and hash of its weights; None for
+            fresh weights.
     """
 
     corpus: Path
@@ -42,7 +42,7 @@ class Setting:
     available_tokens: Mapping[str, int]
     training: Training
     initial: Path | None = None
-    initial_sha256: str = ""
+    initial_sha256: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The setting as JSON, for another process or to compare with an earlier one."""
