@@ -19,12 +19,14 @@ def leading() -> Iterator[bool]:
     processes = together()
     if not processes.first:
         follow(processes)
+        processes.part()
         yield False
         return
     try:
         yield True
     finally:
         processes.told(None)
+        processes.part()
 
 
 def alone_or_together(launch: Launch) -> Launch:

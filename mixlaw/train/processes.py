@@ -82,6 +82,12 @@ class Processes:
         distributed.broadcast(data, 0)
         return json.loads(data.cpu().numpy().tobytes())
 
+    def part(self) -> None:
+        """Wait for all and leave them; a process that just ended could break the connections of one still at work."""
+        if self.count > 1:
+            distributed.barrier()
+            distributed.destroy_process_group()
+
 
 ALONE = Processes()
 

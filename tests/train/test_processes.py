@@ -76,6 +76,7 @@ for way, moves in ways.items():
     found[way] = {"rows": told.rows, "entries": told.entries, "weights": buffers.double().norm().item(),
                   "bits": buffers.numpy().tobytes().hex()[:400], "first": processes.told(told.entries) == told.entries}
 (folder / f"rank{processes.rank}.json").write_text(json.dumps(found))
+processes.part()
 """
 
 
