@@ -85,7 +85,7 @@ class Moving:
         means = self.training.passes.processes.gathered(losses.mean(2)[0])
         if np.isfinite(means).all():
             domains = self._domain_weights(batch, means, losses)
-            self.loss = float(domains @ means / domains.sum())
+            self.loss = float(np.average(means, weights=domains if domains.any() else None))
             weights = domains * self._sample_factors(step, means)
         else:
             weights, self.loss = uniform(len(means)), math.nan

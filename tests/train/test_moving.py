@@ -323,6 +323,25 @@ def test_pieces_of_a_batch_train_as_the_whole_does(
         assert ours["loss.prose"] == pytest.approx(theirs["loss.prose"], rel=2e-4)
 
 
+def test_a_batch_of_domains_without_weight_moves_nothing(setting: Setting) -> None:
+    run, _ = run_of(setting, member(Mixture(DOMAINS, (1.0, 0.0, 0.0)), online=Doge()))
+    assert run.moving is not None
+    batch = next(iter(run.feed.batches(0, 1, CPU)))
+    without = Batch(batch.tokens, np.ones_like(batch.domains))
+    losses = token_losses(run.layout, *run.pack.buffers, batch.tokens, run.turn)
+    assert not run.moving.weights(1, without, losses).any()
+    assert run.moving.loss == pytest.approx(losses.mean().item(), rel=1e-6)
+
+
+def test_losses_that_are_not_numbers_move_nothing(setting: Setting) -> None:
+    run, _ = run_of(setting, member(online=Odm(), samples=Samples(burn_in=0)))
+    assert run.moving is not None and run.moving.mover is not None
+    batch, before = next(iter(run.feed.batches(0, 1, CPU))), run.moving.mover.state()
+    weights = run.moving.weights(1, batch, torch.full((1, SEQUENCES, 32), math.nan))
+    assert weights.tolist() == [[pytest.approx(1 / SEQUENCES)] * SEQUENCES]
+    assert math.isnan(run.moving.loss) and run.moving.mover.state() == before
+
+
 def test_sample_weights_multiply_those_of_the_domains(setting: Setting) -> None:
     run, _ = run_of(setting, member(online=Doge(strength=1e-4), samples=Samples(burn_in=0)))
     assert run.moving is not None and run.moving.mover is not None
