@@ -32,9 +32,9 @@ EXPONENT, EXPONENT_SPREAD, SHARED_SPREAD = 0.4, 0.1, 1.0
 OUTER_SPREAD = 0.5
 """Standard deviation of log b about 0, where b = 1 is the additive law of Shukor et al. (2025)."""
 
-VERTEX_LEVEL, VERTEX_SPREAD = 0.1, 0.35
-"""Each domain alone loses this many ranges of the losses more than the worst run, give or take so many, both times the
-square of how many times farther out it lies than any run: losses curve upwards."""
+VERTEX_LEVEL, VERTEX_SPREAD = 0.15, 0.45
+"""Each domain alone loses this many ranges of the losses more than the worst run, give or take so many, both times how
+many times farther out it lies than any run."""
 
 NARROWEST_GAP, WIDEST_GAP = 0.02, 50.0
 """Bounds of the worst loss minus the irreducible loss, in ranges of the losses."""
@@ -238,7 +238,7 @@ def _prior(proportions: Array, losses: Array) -> Prior:
     lower[:, 0], upper[:, 0] = -np.log(WIDEST_GAP * span), -np.log(NARROWEST_GAP * span)
     lower[:, exponents], upper[:, exponents] = np.log(SMALLEST_EXPONENT), 0.0
     lower[:, -1], upper[:, -1] = np.log(span) - FARTHEST, np.log(span) + FARTHEST
-    beyond = span[:, None] * reach(proportions, losses) ** 2
+    beyond = span[:, None] * reach(proportions, losses)
     return Prior(precision, centre, lower, upper, VERTEX_LEVEL * beyond, VERTEX_SPREAD * beyond)
 
 
