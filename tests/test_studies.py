@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mixlaw.fit import fit
 from mixlaw.limits import Limits
+from mixlaw.mixture import read_mixture
+from mixlaw.optimize.critical import critical
 from mixlaw.runs import read_runs
 from mixlaw.study import Study, open_study, solve
 from mixlaw.weights import weights_of
@@ -94,3 +97,32 @@ def test_the_readme_tells_what_the_demo_predicted_and_measured() -> None:
         interval = f"{outcome.low:.3f} to {outcome.high:.3f}"
         measured = ", ".join(f"{value:.3f}" for value in outcome.measured)
         assert written[outcome.name] == [f"{outcome.predicted:.3f}", interval, measured]
+
+
+def test_the_table_of_the_ways_to_weigh_is_what_their_runs_measured() -> None:
+    study = open_study(ROOT / "runs" / "ways")
+    assert study.full_runs is not None
+    last = study.full_runs.last()
+    totals = last.losses @ weights_of(study.weights, last.targets)
+    found = {}
+    for name in dict.fromkeys(last.frame["group"]):
+        measured = totals[(last.frame["group"] == name).to_numpy()]
+        found[", ".join(f"{value:.3f}" for value in measured)] = f"{measured.mean():.3f}"
+    rows = [line.strip("| ").split(" | ") for line in (study.folder / "README.md").read_text().splitlines()]
+    written = {row[2]: row[3] for row in rows if len(row) == 4 and row[3][0].isdigit()}
+    assert written == found and len(found) == 7
+    assert list(written.values()) == sorted(written.values())
+
+
+@pytest.mark.parametrize("kind", ["exponential", "reciprocal"])
+def test_the_critical_proportion_of_the_continued_model_is_predicted_as_its_table_says(kind: str) -> None:
+    folder = ROOT / "runs" / "continual"
+    law = fit(read_runs(folder / "runs.csv"), law=kind)
+    found = critical(law.at(None, None), "docstrings", "docstrings", 3.5)
+    trained = read_mixture(folder / f"critical-{kind}.json").as_dict()
+    assert found.proportion == pytest.approx(trained["docstrings"], abs=1e-6)
+    last = read_runs(folder / "full_runs.csv").last()
+    measured = last.losses[(last.frame["group"] == f"critical-{kind}").to_numpy(), last.targets.index("docstrings")]
+    seeds = ", ".join(f"{value:.3f}" for value in measured)
+    row = next(line for line in (folder / "README.md").read_text().splitlines() if line.startswith(f"| `{kind}`"))
+    assert f"| {found.proportion:.3f} |" in row and f"| {seeds} | {measured.mean() - 3.5:+.3f} |" in row
