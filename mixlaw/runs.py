@@ -89,6 +89,15 @@ def read_runs(path: Path | str, *, renormalise: bool = False) -> RunTable:
     Raises:
         Refused: naming file, row and column, what was found and what to do.
     """
+    return check_runs(read_table(path), source=str(path), digest=sha256(path), renormalise=renormalise)
+
+
+def read_table(path: Path | str) -> pd.DataFrame:
+    """Read the rows of a `.csv`, `.parquet` or `.jsonl` file, whatever its columns.
+
+    Raises:
+        Refused: if it is not there, or no table.
+    """
     path = Path(path)
     if not path.exists():
         raise Refused(f"{path} does not exist; check the path")
@@ -97,8 +106,7 @@ def read_runs(path: Path | str, *, renormalise: bool = False) -> RunTable:
         raise Refused(f"{path}: a run table is {', '.join(SUFFIXES)}, not '{suffix or 'a file without suffix'}'")
     if path.is_file() and path.stat().st_size == 0:
         raise Refused(f"{path} is empty; a run table has a header and one row per checkpoint")
-    frame = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}[suffix](path)
-    return check_runs(frame, source=str(path), digest=sha256(path), renormalise=renormalise)
+    return {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}[suffix](path)
 
 
 def check_runs(

@@ -3,14 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from mixlaw.cli.screen import screen
 from mixlaw.cli.spread_table import SHOWN, runs_advised, spread_table
-from mixlaw.files import to_json
-from mixlaw.runs import read_runs
+from mixlaw.errors import Refused
+from mixlaw.files import sha256, to_json
+from mixlaw.runs import check_runs, read_table
 from mixlaw.survey import Survey, survey
 from mixlaw.wording import counted, in_words
 
@@ -26,7 +28,14 @@ def run(
 
     Example: mixlaw check runs.csv
     """
-    found = survey(read_runs(runs, renormalise=renormalise))
+    frame = read_table(runs)
+    try:
+        table = check_runs(frame, source=str(runs), digest=sha256(runs), renormalise=renormalise)
+    except Refused:
+        if not json:
+            _describe_columns(screen(), runs, frame)
+        raise
+    found = survey(table)
     if json:
         print(to_json(found.as_json()), end="")
         return
@@ -40,6 +49,22 @@ def run(
         console.print(f"Next: mend {counted(len(found.problems), 'problem')}, then check again.")
     else:
         console.print(f"Next: mixlaw fit {runs} -o law.json")
+
+
+def _describe_columns(console: Console, runs: Path, frame: pd.DataFrame) -> None:
+    """What is in a file that is no run table, for the message that says why."""
+    console.print(f"{runs}: {counted(len(frame), 'row')}, {counted(len(frame.columns), 'column')}", soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("column", "filled", "smallest", "largest"):
+        table.add_column(name, justify="left" if name == "column" else "right")
+    for place, column in enumerate(frame.columns[:SHOWN]):
+        values = frame.iloc[:, place].dropna()
+        numeric = pd.api.types.is_numeric_dtype(values) and len(values) > 0
+        ends = [f"{values.min():g}", f"{values.max():g}"] if numeric else []
+        table.add_row(str(column), str(len(values)), *ends)
+    if len(frame.columns) > SHOWN:
+        table.add_row(f"... {len(frame.columns) - SHOWN} more")
+    console.print(table)
 
 
 def _describe(console: Console, found: Survey) -> None:

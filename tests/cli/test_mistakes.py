@@ -104,3 +104,14 @@ def test_a_mistake_is_refused_with_a_message_and_no_file(
 @pytest.mark.parametrize("line", ["fit", "fit runs.csv --nonsense", "nonsense", "predict law.json"])
 def test_misuse_of_the_command_line_is_exit_code_2(folder: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     assert called(monkeypatch, line) == 2
+
+
+def test_check_tells_what_is_in_a_file_that_is_no_run_table(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("points.csv").write_text("params,flop,note,note\n1e6,3e18,a,b\n4e6,,c,d\n")
+    assert called(monkeypatch, "check points.csv") == 1
+    told = capsys.readouterr()
+    assert "points.csv: 2 rows, 4 columns" in told.out
+    assert ["flop", "1", "3e+18", "3e+18"] in [line.split() for line in told.out.splitlines()]
+    assert told.err.startswith("mixlaw check: points.csv") and len(told.err.splitlines()) == 1
