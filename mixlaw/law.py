@@ -206,6 +206,11 @@ class Law:
         if self.scale != "none" or (params is None and tokens is None):
             return self.at(params, tokens)
         at = self.at()
+        for name, value in (("params", params), ("tokens", tokens)):
+            if value is not None and not (np.isfinite(value) and value > 0):
+                raise Refused(f"{name} is {value}; it must be a positive number")
+        if params in (None, at.params) and tokens in (None, at.tokens):
+            return at
         largest, most = in_words(at.params), in_words(at.tokens)
         return replace(
             at,

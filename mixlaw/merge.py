@@ -110,6 +110,9 @@ def joined(tables: Sequence[RunTable], columns: Columns | None = None) -> RunTab
         Refused: if no table has a domain that `columns` names, or the tables share no target.
     """
     columns = columns or {}
+    for place, table in enumerate(tables):
+        if table.sha256 and table.sha256 in [earlier.sha256 for earlier in tables[:place]]:
+            raise Refused(f"{table.source} is given twice, which would count every run of it twice; name it once")
     every = sorted({domain for table in tables for domain in table.domains})
     for domain in columns:
         one_of(domain, every, "domain")

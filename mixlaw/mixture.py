@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from mixlaw.errors import Refused, one_of
-from mixlaw.files import read_json, replacing
+from mixlaw.files import read_json, refuse_repeated_columns, replacing
 
 Array = NDArray[np.float64]
 
@@ -177,7 +177,8 @@ def read_mixtures(path: Path | str) -> dict[str, Mixture]:
     """
     path = Path(path)
     if not path.is_file():
-        raise Refused(f"{path} does not exist; check the path")
+        raise Refused(f"{path} is no file; check the path")
+    refuse_repeated_columns(path)
     try:
         frame = pd.read_csv(path, dtype={"name": str}, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:

@@ -188,7 +188,7 @@ class Plan(Section):
     """
 
     name: str
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     corpus: Corpus
     design: Design = Design()
     training: Training = Training()

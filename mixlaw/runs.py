@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mixlaw.errors import Refused, one_of
-from mixlaw.files import read_text, replacing, sha256
+from mixlaw.files import read_text, refuse_repeated_columns, replacing, sha256
 from mixlaw.mixture import ROUNDING, Array, groups_of
 
 MIX, LOSS = "mix.", "loss."
@@ -101,10 +101,12 @@ def read_table(path: Path | str) -> pd.DataFrame:
     path = Path(path)
     if not path.exists():
         raise Refused(f"{path} does not exist; check the path")
+    if path.is_dir():
+        raise Refused(f"{path} is a folder, not a run table; name the file in it")
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise Refused(f"{path}: a run table is {', '.join(SUFFIXES)}, not '{suffix or 'a file without suffix'}'")
-    if path.is_file() and path.stat().st_size == 0:
+    if path.stat().st_size == 0:
         raise Refused(f"{path} is empty; a run table has a header and one row per checkpoint")
     return {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}[suffix](path)
 
@@ -133,7 +135,7 @@ def check_runs(
     frame = frame.assign(**{name: _numbers(frame[name], name, source, name in blank_ok) for name in numeric})
     frame["run"] = _names(frame["run"], source)
     for name in ("params", "tokens"):
-        _refuse_rows(frame, frame[name] <= 0, name, source, "must be positive")
+        _refuse_rows(frame, frame[name] <= 0, name, source, "it must be positive")
     for target in targets:
         _refuse_rows(frame, frame[LOSS + target] <= 0, LOSS + target, source, "a cross-entropy in nats is positive")
     frame, rescaled = _normalise(frame, domains, source, renormalise)
@@ -172,6 +174,7 @@ def write_runs(table: RunTable | pd.DataFrame, path: Path | str) -> None:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
+    refuse_repeated_columns(path)
     try:
         return pd.read_csv(path, dtype={"run": str, "seed": str}, encoding="utf-8-sig", low_memory=False)
     except UnicodeDecodeError as error:
@@ -257,7 +260,7 @@ def _refuse_rows(frame: pd.DataFrame, wrong: pd.Series, name: str, source: str, 
         row = int(np.flatnonzero(wrong)[0])
         raise Refused(
             f"{source}: row {row + 1} (run '{frame['run'].iloc[row]}'), column '{name}' is "
-            f"{frame[name].iloc[row]:g}; it {needed}"
+            f"{frame[name].iloc[row]:g}; {needed}"
         )
 
 
@@ -267,7 +270,7 @@ def _normalise(
     columns = [MIX + domain for domain in domains]
     for name in columns:
         negative = frame[name] < 0
-        _refuse_rows(frame, negative, name, source, "must be at least 0")
+        _refuse_rows(frame, negative, name, source, "it must be at least 0")
     sums = frame[columns].sum(axis=1)
     off = (sums - 1).abs() > ROUNDING
     if (sums <= 0).any():

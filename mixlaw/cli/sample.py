@@ -66,7 +66,7 @@ def run(
         int | None, typer.Option(help="How many mixtures, natural and uniform among them.", show_default=False)
     ] = None,
     method: Annotated[str | None, typer.Option(help=f"Design: {', '.join(DESIGNS)}.", show_default=False)] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the draws.", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the draws.", min=0, show_default=False)] = None,
     domains: Annotated[
         str | None, typer.Option(help="Without a plan: names, with commas between.", show_default=False)
     ] = None,

@@ -41,7 +41,7 @@ def run(
     ] = None,
     seed: Annotated[
         list[int] | None,
-        typer.Option(help="With --mixture: of a run; repeatable. As many as the plan says.", show_default=False),
+        typer.Option(help="With --mixture: of a run; repeatable. As many as the plan says.", min=0, show_default=False),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Runs at a time; one a core, or one a GPU.", min=1, show_default=False)
@@ -106,6 +106,8 @@ def _carry_out(
     if status or dry_run:
         now = _standing(plan, chosen, seeds)
         (_tell_status if status else _tell_price)(console, plan, now)
+        if now.left:
+            console.print(f"Next: mixlaw train {path}{'' if mixture is None else f' --mixture {mixture}'}")
         return
     table = _train(console, plan, chosen, seeds)
     for note in table.notes:
@@ -242,8 +244,9 @@ def _tell_status(console: Console, plan: Plan, now: "Standing") -> None:
     if left:
         device = "GPU" if on_gpu(plan) else "CPU worker"
         console.print(f"{left / 3600:.3g} {device}-hours left: {minutes(left / count)} with {counted(count, 'worker')}")
-    end = f"report {plan.folder}" if now.members[0].full else f"fit {plan.folder / 'runs.csv'}"
-    console.print(f"Next: mixlaw train {plan.folder / PLAN}" if now.left else f"Next: mixlaw {end}")
+    if not now.left:
+        end = f"report {plan.folder}" if now.members[0].full else f"fit {plan.folder / 'runs.csv'}"
+        console.print(f"Next: mixlaw {end}")
 
 
 def _tell_price(console: Console, plan: Plan, now: "Standing") -> None:
@@ -275,7 +278,6 @@ def _tell_price(console: Console, plan: Plan, now: "Standing") -> None:
             f"note: read-outs take more than {WORTH_SAYING:.0%} of the time; "
             "lower training.evaluation_tokens, or read at fewer token counts"
         )
-    console.print(f"Next: mixlaw train {plan.folder / PLAN}")
 
 
 def _tell_next(console: Console, plan: Plan, table: RunTable, seeds: Sequence[int] | None, output: Path | None) -> None:

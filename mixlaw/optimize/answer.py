@@ -83,7 +83,7 @@ def _baselines(asked: Question, proportions: Array) -> tuple[dict[str, Baseline]
         if asked.objective != "worst":
             better = float(at.uncertainty.probability_better(proportions[None], other[None], asked.weights)[0])
         mixture = Mixture(at.law.domains, tuple(map(float, other)))
-        found[name] = Baseline(mixture, asked.loss_at(other), better, limits.allows(other))
+        found[name] = Baseline(mixture, asked.loss_at(other), better, asked.allows(other))
     return found, notes
 
 

@@ -17,6 +17,9 @@ from mixlaw.optimize.worst_case import least_largest, worst_case
 
 OBJECTIVES = ("mean", "worst", "robust")
 
+ALLOWED = 1e-9
+"""Nats by which a mixture may be above a limit by the arithmetic alone."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -56,6 +59,14 @@ class Question:
             return least_largest(law, self.limits, each, kl=self.kl, prior=self.prior, ceilings=ceilings)
         build = worst_case if self.objective == "worst" else Program.mean
         return build(law, self.limits, self.weights, kl=self.kl, prior=self.prior, ceilings=ceilings)
+
+    def allows(self, proportions: Array) -> bool:
+        """Whether a mixture (M,) meets every limit: on proportions, on losses and on the divergence from the prior."""
+        program = self.program(self.at.law)
+        losses = dict(zip(self.at.law.targets, self.at.law.predict(proportions[None])[0], strict=True))
+        kept = all(losses[target] <= bound + ALLOWED for target, bound in self.at_most.items())
+        near = self.within_kl is None or program.divergence(proportions)[0] <= self.within_kl + ALLOWED
+        return kept and near and self.limits.allows(proportions)
 
     def loss_at(self, proportions: Array) -> float:
         """The objective without any divergence, predicted at one mixture (M,)."""

@@ -58,6 +58,12 @@ MISTAKES = [
     ("fit text.csv -o new.json", "row 1, column 'loss.web': 'high' is not a number"),
     ("fit empty.csv -o new.json", "empty.csv is empty"),
     ("fit absent.csv -o new.json", "absent.csv does not exist"),
+    ("check folder.csv", "folder.csv is a folder"),
+    ("fit twice.csv -o new.json", "column 'mix.web' appears twice"),
+    ("predict law.json --mixtures again.csv -o new.csv", "column 'web' appears twice"),
+    ("merge runs.csv runs.csv -o new.csv", "runs.csv is given twice"),
+    ("optimize law.json --tokens nan -o new.json", "tokens is nan; it must be a positive number"),
+    ("optimize law.json --params -1 -o new.json", "params is -1"),
     ("fit law.json -o new.json", "a run table is .csv"),
     ("fit runs.csv -o new.json --target wep", "did you mean 'web'"),
     ("fit runs.csv -o new.json --law exponental", "did you mean 'exponential'"),
@@ -88,20 +94,26 @@ def test_a_mistake_is_refused_with_a_message_and_no_file(
     for name, spoil in SPOILT.items():
         spoil(runs).to_csv(name, index=False)
     Path("empty.csv").touch()
+    Path("folder.csv").mkdir()
+    Path("twice.csv").write_text("run,params,tokens,mix.web,mix.web,loss.web\na,1,1,0.5,0.5,2\n")
+    Path("again.csv").write_text("web,code,web\n0.5,0.25,0.25\n")
     Path("broken.json").write_text(Path("law.json").read_text()[:200])
     Path("unknown.csv").write_text("web,githup\n0.5,0.5\n")
     Path("mixtures.csv").write_text("web,code,books\n0.5,0.25,0.25\n")
     Path("mixture.json").write_text(json.dumps({"web": 0.5, "code": 0.5}))
     Path("zero.json").write_text(json.dumps({"web": 0, "code": 0}))
-    before = {path: path.read_bytes() for path in folder.iterdir()}
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     capsys.readouterr()
     assert called(monkeypatch, line) == 1
     said = capsys.readouterr().err
     assert message in said and said.startswith(f"mixlaw {line.split()[0]}: ") and said.count("\n") == 1
-    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
-@pytest.mark.parametrize("line", ["fit", "fit runs.csv --nonsense", "nonsense", "predict law.json"])
+@pytest.mark.parametrize(
+    "line",
+    ["fit", "fit runs.csv --nonsense", "nonsense", "predict law.json", "sample --domains a,b -o new.csv --seed -1"],
+)
 def test_misuse_of_the_command_line_is_exit_code_2(folder: Path, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     assert called(monkeypatch, line) == 2
 
@@ -109,7 +121,7 @@ def test_misuse_of_the_command_line_is_exit_code_2(folder: Path, monkeypatch: py
 def test_check_tells_what_is_in_a_file_that_is_no_run_table(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path("points.csv").write_text("params,flop,note,note\n1e6,3e18,a,b\n4e6,,c,d\n")
+    Path("points.csv").write_text("params,flop,note,other\n1e6,3e18,a,b\n4e6,,c,d\n")
     assert called(monkeypatch, "check points.csv") == 1
     told = capsys.readouterr()
     assert "points.csv: 2 rows, 4 columns" in told.out
