@@ -62,12 +62,14 @@ def with_domains(table: RunTable, columns: Columns) -> RunTable:
         for name in shares:
             sources.setdefault(name, []).append(domain)
     changed = [MIX + domain for domain in table.domains] + [EPOCHS + domain for domain in table.domains]
-    frame = table.frame.drop(columns=changed, errors="ignore")
+    kept = table.frame.drop(columns=changed, errors="ignore")
+    added = {}
     for name, domains in sources.items():
-        frame[MIX + name] = sum(table.frame[MIX + domain] * parts[domain][name] for domain in domains)
+        added[MIX + name] = sum(table.frame[MIX + domain] * parts[domain][name] for domain in domains)
         passes = EPOCHS + domains[0]
         if len(domains) == 1 and passes in table.frame:  # parts of a domain are passed over as often as the whole
-            frame[EPOCHS + name] = table.frame[passes]
+            added[EPOCHS + name] = table.frame[passes]
+    frame = pd.concat([kept, pd.DataFrame(added, index=kept.index)], axis=1)
     merged = {name: domains for name, domains in sources.items() if len(domains) > 1}
     notes = [note for name, domains in merged.items() for note in _about_merged(table, parts, name, domains)]
     return _checked(frame, table.source, [*table.notes, *notes])

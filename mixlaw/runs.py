@@ -180,7 +180,8 @@ def _read_csv(path: Path) -> pd.DataFrame:
     except UnicodeDecodeError as error:
         raise Refused(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise Refused(f"{path} is not a csv table: {error}") from None
+        why = str(error).removeprefix("Error tokenizing data. C error: ").strip()
+        raise Refused(f"{path} is not a csv table: {why}; give every row the columns of the header") from None
 
 
 def _read_jsonl(path: Path) -> pd.DataFrame:

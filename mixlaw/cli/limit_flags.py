@@ -17,7 +17,10 @@ Law = Annotated[Path, typer.Argument(help="Law: .json.", show_default=False, met
 Params = Annotated[
     float | None, typer.Option(help="Non-embedding parameters; the largest measured.", show_default=False)
 ]
-Tokens = Annotated[float | None, typer.Option(help="Tokens to be trained on; the most measured.", show_default=False)]
+Tokens = Annotated[
+    float | None,
+    typer.Option(help="Tokens to be trained on; the most measured. Needed with --available.", show_default=False),
+]
 Cap = Annotated[list[str] | None, typer.Option(help="Largest proportion, domain=0.3; repeatable.", show_default=False)]
 Floor = Annotated[
     list[str] | None, typer.Option(help="Smallest proportion, domain=0.02; repeatable.", show_default=False)
@@ -28,7 +31,12 @@ Limit = Annotated[
 Available = Annotated[
     Path | None, typer.Option(help="Unique tokens by domain: .json, or a corpus folder.", show_default=False)
 ]
-MaxEpochs = Annotated[float, typer.Option(help="With --available: passes over a domain allowed.")]
+MaxEpochs = Annotated[
+    float | None, typer.Option(help="With --available: passes over a domain allowed; 4.", show_default=False)
+]
+EPOCHS = 4.0
+"""Passes over a domain that are allowed where none are named: up to so many, repeats are worth almost as much as new
+text (Muennighoff et al. 2023, 2305.16264)."""
 AtMost = Annotated[
     list[str] | None,
     typer.Option(help="Largest predicted loss allowed, target=1.84; repeatable.", show_default=False),
@@ -45,20 +53,22 @@ def limits_from(
     limit: list[str] | None,
     available: Path | None,
     tokens: float | None,
-    max_epochs: float,
+    max_epochs: float | None,
 ) -> Limits:
     """The limits that flags ask for.
 
     Raises:
         Refused: for flags that cannot be read, unknown domains, or limits that no mixture meets.
     """
+    if max_epochs is not None and available is None:
+        raise Refused("--max-epochs counts passes over the tokens at hand; give --available and --tokens too")
     limits = Limits.of(
         domains,
         floors=pairs(floor, "--floor"),
         caps=pairs(cap, "--cap"),
         available=None if available is None else read_available(available),
         budget_tokens=tokens,
-        max_epochs=max_epochs,
+        max_epochs=EPOCHS if max_epochs is None else max_epochs,
     )
     return with_linear_limits(limits, limit or [])
 

@@ -52,7 +52,7 @@ def run(
     floor: Floor = None,
     limit: Limit = None,
     available: Available = None,
-    max_epochs: MaxEpochs = 4.0,
+    max_epochs: MaxEpochs = None,
     at_most: AtMost = None,
     prior: Annotated[Path | None, typer.Option(help="Mixture to stay near: .json.", show_default=False)] = None,
     kl: Annotated[

@@ -45,7 +45,7 @@ def run(
     floor: Floor = None,
     limit: Limit = None,
     available: Available = None,
-    max_epochs: MaxEpochs = 4.0,
+    max_epochs: MaxEpochs = None,
     at_most: AtMost = None,
     trust: Trust = False,
     points: Annotated[int, typer.Option(help="Most points of the front.")] = POINTS,

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mixlaw.batch import ENOUGH, Batch, next_batch, rivals_of
-from mixlaw.cli.limit_flags import limits_from, read_available
+from mixlaw.cli.limit_flags import MaxEpochs, limits_from, read_available
 from mixlaw.cli.pairs import pairs
 from mixlaw.cli.spread_table import runs_advised, spread_table
 from mixlaw.corpus.shards import open_corpus
@@ -80,7 +80,7 @@ def run(
     tokens: Annotated[
         float | None, typer.Option(help="With --available: tokens that one proxy trains on.", show_default=False)
     ] = None,
-    max_epochs: Annotated[float, typer.Option(help="With --available: passes over a domain allowed.")] = 4.0,
+    max_epochs: MaxEpochs = None,
     cap: Annotated[
         list[str] | None, typer.Option(help="Largest proportion, domain=0.3; repeatable.", show_default=False)
     ] = None,

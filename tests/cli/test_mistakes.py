@@ -64,6 +64,7 @@ MISTAKES = [
     ("merge runs.csv runs.csv -o new.csv", "runs.csv is given twice"),
     ("optimize law.json --tokens nan -o new.json", "tokens is nan; it must be a positive number"),
     ("optimize law.json --params -1 -o new.json", "params is -1"),
+    ("optimize law.json --max-epochs 2 -o new.json", "give --available and --tokens too"),
     ("fit law.json -o new.json", "a run table is .csv"),
     ("fit runs.csv -o new.json --target wep", "did you mean 'web'"),
     ("fit runs.csv -o new.json --law exponental", "did you mean 'exponential'"),
