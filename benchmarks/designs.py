@@ -21,7 +21,7 @@ from regmix import regmix
 
 from mixlaw.batch import next_batch
 from mixlaw.design import sample
-from mixlaw.fit import fit
+from mixlaw.fitting.fit import fit
 from mixlaw.laws import LAWS
 from mixlaw.laws.base import MixingLaw
 from mixlaw.limits import Limits

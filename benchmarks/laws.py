@@ -19,8 +19,8 @@ from regmix import SEEDS, Swarm, regmix
 from rival_intervals import bootstrap, calibration_error, conformal, coverage, delta, fitted, interval_score
 from scipy.stats import spearmanr
 
-from mixlaw.choose import CANDIDATES, choose
 from mixlaw.errors import Refused
+from mixlaw.fitting.choose import CANDIDATES, choose
 from mixlaw.laws import LAWS
 from mixlaw.laws.base import MixingLaw
 from mixlaw.mixture import Array, groups_of

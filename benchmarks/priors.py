@@ -14,7 +14,7 @@ import numpy as np
 from reference import markdown, reference_folder, write_results
 from regmix import Swarm, regmix
 
-from mixlaw.choose import folds_of
+from mixlaw.fitting.choose import folds_of
 from mixlaw.laws import LAWS, exponential, reciprocal
 from mixlaw.mixture import groups_of
 from mixlaw.runs import read_runs

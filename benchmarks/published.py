@@ -14,6 +14,7 @@ from reference import markdown, reference_folder, write_results
 
 from mixlaw.design.double_diminishing import DoubleDiminishing
 from mixlaw.errors import Refused
+from mixlaw.fitting.uncertainty import uncertainty_of
 from mixlaw.laws import LAWS
 from mixlaw.laws.base import MixingLaw
 from mixlaw.limits import Limits
@@ -22,7 +23,6 @@ from mixlaw.runs import RunTable, read_runs
 from mixlaw.surfaces import SURFACES
 from mixlaw.surfaces.chinchilla import fit_published
 from mixlaw.surfaces.curves import Index
-from mixlaw.uncertainty import uncertainty_of
 from mixlaw.weights import read_numbers, weights_of
 
 STEP_TOKENS = 1_048_576

@@ -3,11 +3,11 @@
 import numpy as np
 from regmix import Swarm
 
-from mixlaw.choose import folds_of
+from mixlaw.fitting.choose import folds_of
+from mixlaw.fitting.uncertainty import Uncertainty, uncertainty_of
 from mixlaw.laws.base import MixingLaw
 from mixlaw.mixture import Array
 from mixlaw.surfaces.base import FitAtScale
-from mixlaw.uncertainty import Uncertainty, uncertainty_of
 
 Interval = tuple[Array, Array]
 

@@ -14,6 +14,7 @@ from reference import markdown, reference_folder, write_results
 from scipy.stats import spearmanr
 
 from mixlaw.errors import Refused
+from mixlaw.fitting.uncertainty import uncertainty_of
 from mixlaw.laws import LAWS
 from mixlaw.laws.base import MixingLaw
 from mixlaw.mixture import Array
@@ -21,7 +22,6 @@ from mixlaw.runs import RunTable, read_runs
 from mixlaw.surfaces import SURFACES
 from mixlaw.surfaces.base import Surface
 from mixlaw.surfaces.curves import distinct, same_scale
-from mixlaw.uncertainty import uncertainty_of
 from mixlaw.weights import read_numbers, weights_of
 
 LEFT_OUT = 0.2

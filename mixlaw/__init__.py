@@ -4,12 +4,12 @@ The nouns and verbs of the command line, in Python: `read_runs`, `fit`, `Law.pre
 is in `mixlaw.conduct` and needs the extra `mixlaw[train]`.
 """
 
-from mixlaw.compare import compare
 from mixlaw.errors import Refused
 from mixlaw.export import export
-from mixlaw.fit import fit
-from mixlaw.law import Law
-from mixlaw.law_file import read_law, write_law
+from mixlaw.fitting.compare import compare
+from mixlaw.fitting.fit import fit
+from mixlaw.fitting.law import Law
+from mixlaw.fitting.law_file import read_law, write_law
 from mixlaw.limits import Limits
 from mixlaw.mixture import Mixture, read_mixture, read_mixtures, write_mixtures
 from mixlaw.optimize.find import optimize

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from mixlaw.design.within import rounded_within
 from mixlaw.errors import Refused
-from mixlaw.fit import fit
-from mixlaw.law import Law, LawAtScale
+from mixlaw.fitting.fit import fit
+from mixlaw.fitting.law import Law, LawAtScale
 from mixlaw.limits import Limits
 from mixlaw.mixture import Array, Mixture
 from mixlaw.optimize.find import optimize
-from mixlaw.regret import NEAR, Regret, around, regret_of
+from mixlaw.optimize.regret import NEAR, Regret, around, regret_of
 from mixlaw.runs import RunTable
 from mixlaw.weights import weights_of
 from mixlaw.wording import counted

@@ -7,9 +7,9 @@ from shutil import copyfile
 
 from mixlaw.corpus.shards import MANIFEST, open_corpus
 from mixlaw.files import replacing, write_json
+from mixlaw.fitting.law_file import write_law
 from mixlaw.launch.progress import Watch
 from mixlaw.launch.swarm import train_full, train_swarm
-from mixlaw.law_file import write_law
 from mixlaw.optimize.optimum import write_optimum
 from mixlaw.study import AVAILABLE, CORPUS, LAW, OPTIMUM, WEIGHTS, Study, open_study, solve
 from mixlaw.wording import counted, in_words

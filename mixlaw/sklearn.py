@@ -10,10 +10,10 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mixlaw.errors import Refused, one_of
+from mixlaw.fitting.uncertainty import uncertainty_of
 from mixlaw.laws import LAWS
 from mixlaw.mixture import ROUNDING, Array, groups_of
 from mixlaw.surfaces.base import FitAtScale
-from mixlaw.uncertainty import uncertainty_of
 
 
 class MixingLawRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -28,7 +28,7 @@ class MixingLawRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]  
 
     Attributes:
         law_: the fitted `MixingLaw`; its domains are the columns' names, or their numbers.
-        uncertainty_: how sure it is, see `mixlaw.uncertainty.Uncertainty`.
+        uncertainty_: how sure it is, see `mixlaw.fitting.uncertainty.Uncertainty`.
         notes_: what the fit found worth saying, by target.
         n_features_in_, feature_names_in_: as in every scikit-learn estimator.
     """

@@ -6,9 +6,9 @@ from pathlib import Path
 from mixlaw.corpus.shards import Corpus, open_corpus, read_manifest
 from mixlaw.design.planned import planned, planned_domains, planned_tokens, target_limits
 from mixlaw.errors import Refused
-from mixlaw.fit import fit
-from mixlaw.law import Law
-from mixlaw.law_file import read_law
+from mixlaw.fitting.fit import fit
+from mixlaw.fitting.law import Law
+from mixlaw.fitting.law_file import read_law
 from mixlaw.limits import Limits
 from mixlaw.mixture import Mixture, read_mixtures
 from mixlaw.optimize.find import optimize

@@ -8,8 +8,8 @@ import pytest
 
 from mixlaw.batch import _after_running, next_batch, rivals_of
 from mixlaw.errors import Refused
-from mixlaw.fit import fit
-from mixlaw.law import Law
+from mixlaw.fitting.fit import fit
+from mixlaw.fitting.law import Law
 from mixlaw.limits import Limits
 from mixlaw.runs import check_runs
 

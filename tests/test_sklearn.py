@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from mixlaw.fit import fit
+from mixlaw.fitting.fit import fit
 from mixlaw.mixture import Array, groups_of
 from mixlaw.runs import check_runs
 from mixlaw.sklearn import MixingLawRegressor

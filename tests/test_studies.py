@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixlaw.fit import fit
+from mixlaw.fitting.fit import fit
 from mixlaw.limits import Limits
 from mixlaw.mixture import read_mixture
 from mixlaw.optimize.critical import critical

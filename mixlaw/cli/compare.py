@@ -7,9 +7,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mixlaw.compare import Comparison, compare
 from mixlaw.files import to_json
-from mixlaw.law_file import read_law
+from mixlaw.fitting.compare import Comparison, compare
+from mixlaw.fitting.law_file import read_law
 from mixlaw.mixture import read_mixture
 from mixlaw.weights import read_numbers
 from mixlaw.wording import in_words

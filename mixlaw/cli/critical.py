@@ -9,7 +9,7 @@ import typer
 from mixlaw.cli.limit_flags import Law, Params, Tokens
 from mixlaw.cli.screen import screen
 from mixlaw.files import to_json, write_json
-from mixlaw.law_file import read_law
+from mixlaw.fitting.law_file import read_law
 from mixlaw.mixture import read_mixture
 from mixlaw.optimize.critical import Critical, critical
 from mixlaw.wording import in_words

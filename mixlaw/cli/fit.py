@@ -8,11 +8,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from mixlaw.diagnose import ALARM, Diagnostics, TargetDiagnostics
 from mixlaw.files import to_json
-from mixlaw.fit import AUTO, fit
-from mixlaw.law import Law
-from mixlaw.law_file import write_law
+from mixlaw.fitting.diagnose import ALARM, Diagnostics, TargetDiagnostics
+from mixlaw.fitting.fit import AUTO, fit
+from mixlaw.fitting.law import Law
+from mixlaw.fitting.law_file import write_law
 from mixlaw.laws import LAWS
 from mixlaw.runs import read_runs
 from mixlaw.surfaces import SURFACES

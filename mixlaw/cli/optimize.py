@@ -25,7 +25,7 @@ from mixlaw.cli.limit_flags import (
 from mixlaw.cli.pairs import pairs
 from mixlaw.cli.screen import screen
 from mixlaw.files import sha256, to_json
-from mixlaw.law_file import read_law
+from mixlaw.fitting.law_file import read_law
 from mixlaw.mixture import Mixture, read_mixture
 from mixlaw.optimize.find import SLACK, optimize
 from mixlaw.optimize.optimum import Optimum, write_optimum

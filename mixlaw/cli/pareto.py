@@ -23,7 +23,7 @@ from mixlaw.cli.limit_flags import (
 from mixlaw.cli.pairs import pairs
 from mixlaw.cli.screen import screen
 from mixlaw.files import to_json
-from mixlaw.law_file import read_law
+from mixlaw.fitting.law_file import read_law
 from mixlaw.optimize.pareto import POINTS, Front, pareto, read_groups, write_front
 from mixlaw.optimize.question import at_most_of, limits_of
 from mixlaw.wording import in_words

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mixlaw.files import replacing, to_json
-from mixlaw.law import TOTAL
-from mixlaw.law_file import read_law
+from mixlaw.fitting.law import TOTAL
+from mixlaw.fitting.law_file import read_law
 from mixlaw.mixture import read_mixtures
 from mixlaw.weights import read_numbers
 from mixlaw.wording import counted, in_words

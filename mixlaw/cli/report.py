@@ -8,7 +8,7 @@ import typer
 from mixlaw.cli.screen import screen
 from mixlaw.errors import Refused
 from mixlaw.files import write_text
-from mixlaw.law_file import read_law
+from mixlaw.fitting.law_file import read_law
 from mixlaw.optimize.optimum import read_optimum
 from mixlaw.optimize.pareto import read_groups
 from mixlaw.runs import SUFFIXES, read_runs

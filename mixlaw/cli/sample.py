@@ -20,12 +20,12 @@ from mixlaw.design import DESIGNS, sample, sample_beside, spread
 from mixlaw.design.planned import planned_tokens, proxy_limits, target_limits
 from mixlaw.design.spread import Spread, advised_runs
 from mixlaw.errors import Refused
-from mixlaw.fit import fit
+from mixlaw.fitting.fit import fit
 from mixlaw.limits import Limits
 from mixlaw.mixture import Array, Mixture, read_mixture, read_mixtures, write_mixtures
 from mixlaw.optimize.linear import with_linear_limits
+from mixlaw.optimize.regret import INFLATION
 from mixlaw.plan import Plan, read_plan
-from mixlaw.regret import INFLATION
 from mixlaw.runs import RunTable, read_runs
 from mixlaw.weights import read_numbers
 from mixlaw.wording import counted

@@ -13,8 +13,8 @@ from mixlaw.optimize.optimum import Baseline, Optimum
 from mixlaw.optimize.prices import active_limits
 from mixlaw.optimize.program import Program
 from mixlaw.optimize.question import Question
+from mixlaw.optimize.regret import regret_of
 from mixlaw.optimize.repetition import Discounted
-from mixlaw.regret import regret_of
 from mixlaw.version import __version__
 
 CERTIFIED = 1e-6

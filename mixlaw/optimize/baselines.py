@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mixlaw.errors import Refused
-from mixlaw.law import LawAtScale
+from mixlaw.fitting.law import LawAtScale
 from mixlaw.limits import Limits
 from mixlaw.mixture import Array, Mixture
 

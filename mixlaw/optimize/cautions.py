@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mixlaw.extrapolation import FAR, beyond, distance_from_hull
-from mixlaw.law import LawAtScale
+from mixlaw.fitting.extrapolation import FAR, beyond, distance_from_hull
+from mixlaw.fitting.law import LawAtScale
 from mixlaw.mixture import Mixture
 from mixlaw.optimize.optimum import Baseline
 from mixlaw.optimize.question import Question

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixlaw.errors import Refused, one_of
-from mixlaw.law import LawAtScale
+from mixlaw.fitting.law import LawAtScale
 from mixlaw.mixture import Array, Mixture
 
 GRID = 1001

@@ -6,9 +6,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from mixlaw.choose import folds_of
 from mixlaw.errors import Refused
-from mixlaw.law import LawAtScale
+from mixlaw.fitting.choose import folds_of
+from mixlaw.fitting.law import LawAtScale
 from mixlaw.laws import LAWS
 from mixlaw.laws.base import Curvature, MixingFit, MixingLaw
 from mixlaw.mixture import Array

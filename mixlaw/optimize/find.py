@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from mixlaw.choose import CANDIDATES, choose
 from mixlaw.design.within import rounded_within
 from mixlaw.errors import Refused, one_of
-from mixlaw.law import Law, LawAtScale
+from mixlaw.fitting.choose import CANDIDATES, choose
+from mixlaw.fitting.law import Law, LawAtScale
+from mixlaw.fitting.uncertainty import uncertainty_of
 from mixlaw.laws import LAWS
 from mixlaw.limits import Limits
 from mixlaw.mixture import Mixture
@@ -23,7 +24,6 @@ from mixlaw.optimize.question import OBJECTIVES, Question, at_most_of, limits_of
 from mixlaw.optimize.repetition import discounted
 from mixlaw.optimize.worst_case import start_within
 from mixlaw.surfaces.base import FitAtScale
-from mixlaw.uncertainty import uncertainty_of
 from mixlaw.weights import weights_of
 
 SLACK = 0.01

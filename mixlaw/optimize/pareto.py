@@ -10,7 +10,7 @@ import pandas as pd
 
 from mixlaw.errors import Refused
 from mixlaw.files import read_json, replacing
-from mixlaw.law import LawAtScale
+from mixlaw.fitting.law import LawAtScale
 from mixlaw.limits import Limits
 from mixlaw.mixture import Array, Mixture
 from mixlaw.optimize.interior_point import solve

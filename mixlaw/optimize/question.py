@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixlaw.errors import Refused, one_of
-from mixlaw.extrapolation import FAR
-from mixlaw.law import Law, LawAtScale
+from mixlaw.fitting.extrapolation import FAR
+from mixlaw.fitting.law import Law, LawAtScale
 from mixlaw.laws.base import MixingLaw
 from mixlaw.limits import Limits
 from mixlaw.mixture import Array, Mixture

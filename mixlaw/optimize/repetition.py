@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from mixlaw.errors import Refused
-from mixlaw.law import LawAtScale
+from mixlaw.fitting.law import LawAtScale
 from mixlaw.laws.base import Curvature, MixingFit, MixingLaw
 from mixlaw.limits import Supply
 from mixlaw.mixture import Array

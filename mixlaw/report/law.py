@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixlaw.law import Law, LawAtScale
+from mixlaw.fitting.law import Law, LawAtScale
 from mixlaw.limits import Limits
 from mixlaw.mixture import Array
 from mixlaw.optimize.optimum import Optimum

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from mixlaw.cli.app import PANELS, app
 from mixlaw.corpus.build import build_corpus
-from mixlaw.fit import fit
-from mixlaw.law_file import write_law
+from mixlaw.fitting.fit import fit
+from mixlaw.fitting.law_file import write_law
 from mixlaw.runs import check_runs
 
 Planted = Callable[..., pd.DataFrame]

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from mixlaw.cli.app import main
-from mixlaw.fit import fit
-from mixlaw.law_file import write_law
+from mixlaw.fitting.fit import fit
+from mixlaw.fitting.law_file import write_law
 from mixlaw.runs import check_runs
 
 Planted = Callable[..., pd.DataFrame]

@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mixlaw.cli.app import app, main
-from mixlaw.fit import fit
-from mixlaw.law_file import write_law
+from mixlaw.fitting.fit import fit
+from mixlaw.fitting.law_file import write_law
 from mixlaw.optimize.find import optimize
 from mixlaw.optimize.optimum import write_optimum
 from mixlaw.runs import check_runs

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixlaw.fit import fit
-from mixlaw.law import Law
+from mixlaw.fitting.fit import fit
+from mixlaw.fitting.law import Law
 from mixlaw.runs import check_runs
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

@@ -9,8 +9,8 @@ import pytest
 from random_programs import exponential_law
 
 from mixlaw.errors import Refused
-from mixlaw.fit import fit
-from mixlaw.law import LawAtScale
+from mixlaw.fitting.fit import fit
+from mixlaw.fitting.law import LawAtScale
 from mixlaw.laws.exponential import Exponential
 from mixlaw.mixture import Mixture
 from mixlaw.optimize.critical import critical, first_below

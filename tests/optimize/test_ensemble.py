@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mixlaw.errors import Refused
-from mixlaw.law import Law
+from mixlaw.fitting.law import Law
 from mixlaw.limits import Limits
 from mixlaw.optimize.ensemble import Ensemble, refitted
 from mixlaw.optimize.find import optimize

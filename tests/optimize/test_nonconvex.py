@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from mixlaw.errors import Refused
-from mixlaw.fit import fit
-from mixlaw.law import Law
+from mixlaw.fitting.fit import fit
+from mixlaw.fitting.law import Law
 from mixlaw.laws.base import MixingFit, MixingLaw
 from mixlaw.limits import Limits
 from mixlaw.optimize import find

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from mixlaw.errors import Refused
-from mixlaw.fit import fit
-from mixlaw.law import LawAtScale
+from mixlaw.fitting.fit import fit
+from mixlaw.fitting.law import LawAtScale
 from mixlaw.limits import Limits
 from mixlaw.optimize.pareto import Front, pareto, read_groups, write_front
 from mixlaw.runs import check_runs

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixlaw.errors import Refused
-from mixlaw.law import Law
+from mixlaw.fitting.law import Law
 from mixlaw.laws.base import Curvature, MixingFit, MixingLaw
 from mixlaw.limits import Limits, Supply
 from mixlaw.optimize.interior_point import solve

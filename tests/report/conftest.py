@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from mixlaw.law_file import write_law
+from mixlaw.fitting.law_file import write_law
 from mixlaw.optimize.optimum import write_optimum
 from mixlaw.runs import check_runs, write_runs
 from mixlaw.study import Study, open_study, solve

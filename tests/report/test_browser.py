@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixlaw.fit import fit
-from mixlaw.law_file import write_law
+from mixlaw.fitting.fit import fit
+from mixlaw.fitting.law_file import write_law
 from mixlaw.optimize.find import optimize
 from mixlaw.report.law import law_page
 from mixlaw.report.runs import runs_page

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from mixlaw.errors import Refused
-from mixlaw.fit import fit
-from mixlaw.law import Law
-from mixlaw.law_file import write_law
+from mixlaw.fitting.fit import fit
+from mixlaw.fitting.law import Law
+from mixlaw.fitting.law_file import write_law
 from mixlaw.laws import LAWS
 from mixlaw.optimize.find import optimize
 from mixlaw.report.law import law_page

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 
 from mixlaw.errors import Refused
+from mixlaw.fitting.uncertainty import uncertainty_of
 from mixlaw.laws import LAWS
 from mixlaw.runs import check_runs
 from mixlaw.surfaces import SURFACES
 from mixlaw.surfaces.base import Surface
 from mixlaw.surfaces.carried import CarriedSurface
 from mixlaw.surfaces.parametric import ParametricSurface
-from mixlaw.uncertainty import uncertainty_of
 
 LAW = LAWS["exponential"]
 SCALES = tuple(product((10**6, 3 * 10**6, 10**7), (10**8, 2 * 10**8, 4 * 10**8, 8 * 10**8, 16 * 10**8)))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mixlaw.law import LawAtScale
+from mixlaw.fitting.law import LawAtScale
 from mixlaw.mixture import Array
 from mixlaw.optimize.optimum import Optimum
 from mixlaw.optimize.pareto import Front

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mixlaw.design.spread import spread
-from mixlaw.law import LawAtScale
+from mixlaw.fitting.law import LawAtScale
 from mixlaw.mixture import Array
 from mixlaw.report.figures.coverage import grid_of_triangle, mixtures_sampled, triangle
 from mixlaw.report.page import Cell, Column, Drawing, Section, Table

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from mixlaw.choose import folds_of, held_out
-from mixlaw.diagnose import INTERVAL
 from mixlaw.errors import Refused
-from mixlaw.law import Law
+from mixlaw.fitting.choose import folds_of, held_out
+from mixlaw.fitting.diagnose import INTERVAL
+from mixlaw.fitting.law import Law
 from mixlaw.mixture import Array
 from mixlaw.report.figures.fits import against_measured, matrix, residuals
 from mixlaw.report.page import Cell, Column, Drawing, Section, Table

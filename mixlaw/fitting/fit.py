@@ -4,20 +4,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mixlaw.choose import CANDIDATES, Candidate, choose, folds_of, held_out
-from mixlaw.choose_scale import ONE_SCALE, backtested, choose_scale, is_one_scale
-from mixlaw.diagnose import diagnose
 from mixlaw.errors import Refused, one_of
-from mixlaw.law import Evidence, Law
+from mixlaw.fitting.choose import CANDIDATES, Candidate, choose, folds_of, held_out
+from mixlaw.fitting.choose_scale import ONE_SCALE, backtested, choose_scale, is_one_scale
+from mixlaw.fitting.diagnose import diagnose
+from mixlaw.fitting.law import Evidence, Law
+from mixlaw.fitting.prepare import check_enough, in_order
+from mixlaw.fitting.uncertainty import uncertainty_of
 from mixlaw.laws import LAWS
 from mixlaw.mixture import Array
-from mixlaw.prepare import check_enough, in_order
 from mixlaw.runs import RunTable
 from mixlaw.surfaces import SURFACES
 from mixlaw.surfaces.base import FitAtScale
 from mixlaw.surfaces.carried import CarriedSurface
 from mixlaw.surfaces.single import Single, common_scale
-from mixlaw.uncertainty import uncertainty_of
 from mixlaw.version import __version__
 from mixlaw.wording import counted, in_words
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mixlaw.law import TOTAL, Law
+from mixlaw.fitting.law import TOTAL, Law
 from mixlaw.mixture import Mixture
 from mixlaw.weights import weights_of
 

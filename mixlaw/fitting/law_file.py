@@ -9,10 +9,10 @@ import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from mixlaw.diagnose import Diagnostics
 from mixlaw.errors import Refused, one_of
 from mixlaw.files import read_json, write_json
-from mixlaw.law import Evidence, Law
+from mixlaw.fitting.diagnose import Diagnostics
+from mixlaw.fitting.law import Evidence, Law
 from mixlaw.surfaces import SURFACES
 from mixlaw.version import __version__
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from mixlaw.extrapolation import ON_THE_HULL, beyond, distance_from_hull, extrapolations
+from mixlaw.fitting.extrapolation import ON_THE_HULL, beyond, distance_from_hull, extrapolations
 
 DOMAINS = ("books", "code", "web")
 

@@ -5,12 +5,12 @@ import re
 import numpy as np
 import pytest
 
-from mixlaw.choose import folds_of, held_out
-from mixlaw.diagnose import Diagnostics, conformal_stretch, diagnose, directions
+from mixlaw.fitting.choose import folds_of, held_out
+from mixlaw.fitting.diagnose import Diagnostics, conformal_stretch, diagnose, directions
+from mixlaw.fitting.uncertainty import uncertainty_of
 from mixlaw.laws import LAWS
 from mixlaw.mixture import Array, groups_of
 from mixlaw.surfaces.base import FitAtScale
-from mixlaw.uncertainty import uncertainty_of
 
 DOMAINS = ("books", "code", "forums", "web")
 

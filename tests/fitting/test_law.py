@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixlaw.compare import compare
 from mixlaw.errors import Refused
-from mixlaw.fit import fit
-from mixlaw.law import COLUMNS, TOTAL, Law
-from mixlaw.law_file import read_law, write_law
+from mixlaw.fitting.compare import compare
+from mixlaw.fitting.fit import fit
+from mixlaw.fitting.law import COLUMNS, TOTAL, Law
+from mixlaw.fitting.law_file import read_law, write_law
 from mixlaw.mixture import Mixture
 from mixlaw.runs import check_runs
 

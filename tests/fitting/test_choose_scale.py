@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mixlaw.choose_scale import CANDIDATES, choose_scale, is_one_scale, longest_shared
 from mixlaw.errors import Refused
-from mixlaw.fit import fit
+from mixlaw.fitting.choose_scale import CANDIDATES, choose_scale, is_one_scale, longest_shared
+from mixlaw.fitting.fit import fit
 from mixlaw.laws import LAWS
 from mixlaw.runs import check_runs
 from mixlaw.surfaces import SURFACES

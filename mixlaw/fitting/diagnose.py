@@ -8,12 +8,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import fdtri, stdtrit
 
-from mixlaw.choose import Candidate
-from mixlaw.choose_scale import ScaleCandidate
 from mixlaw.design.spread import spread
+from mixlaw.fitting.choose import Candidate
+from mixlaw.fitting.choose_scale import ScaleCandidate
+from mixlaw.fitting.uncertainty import Uncertainty
 from mixlaw.mixture import Array
 from mixlaw.surfaces.base import FitAtScale
-from mixlaw.uncertainty import Uncertainty
 
 INTERVAL = 0.9
 """The interval that diagnostics speak of."""

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mixlaw.choose import Candidate, _simplest, choose, folds_of, held_out
 from mixlaw.errors import Refused
+from mixlaw.fitting.choose import Candidate, _simplest, choose, folds_of, held_out
 from mixlaw.laws import LAWS
 
 DOMAINS, TARGETS = ("books", "code", "web"), ("code", "web")

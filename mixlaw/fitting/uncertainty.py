@@ -6,9 +6,9 @@ from functools import cached_property
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
+from mixlaw.fitting.noise import correlation_of, moderated, shared_by_repeats
 from mixlaw.laws.base import MixingLaw
 from mixlaw.mixture import Array
-from mixlaw.noise import correlation_of, moderated, shared_by_repeats
 from mixlaw.surfaces.base import FitAtScale
 
 CHUNK = 256

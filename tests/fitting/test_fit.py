@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from mixlaw.errors import Refused
-from mixlaw.fit import fit
-from mixlaw.law import Law
+from mixlaw.fitting.fit import fit
+from mixlaw.fitting.law import Law
 from mixlaw.mixture import Mixture
 from mixlaw.runs import check_runs, read_runs
 from mixlaw.surfaces.single import common_scale

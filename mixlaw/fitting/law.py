@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from mixlaw.diagnose import ALARM, Diagnostics
 from mixlaw.errors import Refused
-from mixlaw.extrapolation import extrapolations
+from mixlaw.fitting.diagnose import ALARM, Diagnostics
+from mixlaw.fitting.extrapolation import extrapolations
+from mixlaw.fitting.uncertainty import Uncertainty, uncertainty_of
 from mixlaw.laws.base import MixingLaw
 from mixlaw.mixture import Array, Mixture
 from mixlaw.runs import RunTable
 from mixlaw.surfaces.base import Surface
-from mixlaw.uncertainty import Uncertainty, uncertainty_of
 from mixlaw.weights import weights_of
 from mixlaw.wording import in_words
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from mixlaw.fitting.noise import moderated, shared_by_repeats
+from mixlaw.fitting.uncertainty import Uncertainty, uncertainty_of
 from mixlaw.laws import LAWS
 from mixlaw.laws.base import MixingFit, MixingLaw
 from mixlaw.mixture import Array, groups_of
-from mixlaw.noise import moderated, shared_by_repeats
 from mixlaw.surfaces.base import FitAtScale
-from mixlaw.uncertainty import Uncertainty, uncertainty_of
 
 
 @dataclass(frozen=True)

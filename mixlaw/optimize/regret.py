@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mixlaw.design.dirichlet import draws
 from mixlaw.design.within import within
-from mixlaw.law import LawAtScale
+from mixlaw.fitting.law import LawAtScale
 from mixlaw.limits import Limits
 from mixlaw.mixture import Array
 
