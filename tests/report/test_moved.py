@@ -1,5 +1,6 @@
 """Weights over time and runs that no law predicted, on the page of a study."""
 
+from io import StringIO
 from pathlib import Path
 from shutil import copytree
 
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mixlaw.errors import Refused
-from mixlaw.report.sections.moved import TABLE, moved, others
+from mixlaw.report.sections.moved import LISTED, TABLE, moved, others
 from mixlaw.report.sections.probed import TABLE as PROBE
 from mixlaw.report.sections.probed import probed
 from mixlaw.report.study import study_page
@@ -27,6 +28,19 @@ def table(weighed: bool = False) -> pd.DataFrame:
 
 def test_a_study_without_moving_weights_has_no_such_section(tmp_path: Path) -> None:
     assert moved(tmp_path / TABLE) is None
+
+
+def test_a_long_run_is_listed_in_part_and_the_page_says_where_the_rest_is(tmp_path: Path) -> None:
+    steps = np.arange(1000)
+    web = 0.5 + steps / 4000
+    frame = pd.DataFrame({"run": "grape", "step": steps, "tokens": steps * 1e3, "mix.web": web, "mix.code": 1 - web})
+    frame.to_csv(tmp_path / TABLE, index=False)
+    section = moved(tmp_path / TABLE)
+    assert section is not None
+    (listed,) = section.tables
+    assert f"the rest of 1000 rows are in {TABLE}" in listed.caption
+    kept = pd.read_csv(StringIO(listed.csv))["step"]
+    assert len(kept) == LISTED and {0, 999} <= set(kept) and np.ptp(np.diff(kept)) <= 1
 
 
 @pytest.mark.parametrize(("weighed", "figures"), [(False, 1), (True, 2)])

@@ -173,7 +173,7 @@ def over_tokens(domains: Sequence[str], tokens: Array, proportions: Array, shown
 def _layers(labels: Sequence[str], tokens: Array, layers: Sequence[Array]) -> Figure:
     figure = Figure(figsize=(5.4, 3.0))
     axes = figure.subplots()
-    hatches = ["", "//", "..", "xx"]
+    hatches = ["", "//", r"\\", "xx"]
     stacks = axes.stackplot(tokens, *layers, labels=labels, edgecolor="white", linewidth=0.8,
                             colors=[CYCLE[place % len(CYCLE)] for place in range(len(layers))], alpha=0.85)  # fmt: skip
     for place, stack in enumerate(stacks):

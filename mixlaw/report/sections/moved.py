@@ -25,6 +25,12 @@ EFFECTIVE = "effective_samples"
 SHOWN = 6
 """Runs drawn."""
 
+DRAWN = 160
+"""Steps drawn of each run, evenly over those written down: two a millimetre of the page."""
+
+LISTED = 25
+"""Steps listed of each run, evenly over those written down; the table of a whole run is the file's to keep."""
+
 
 def moved(path: Path, title: str = "Weights over time") -> Section | None:
     """Proportions over tokens of each run in a table of weights; None where there is no such table.
@@ -48,17 +54,24 @@ def moved(path: Path, title: str = "Weights over time") -> Section | None:
     figures = [drawing for run, rows in list(runs.items())[:SHOWN] for drawing in _of_run(run, rows)]
     figures += _samples(runs)
     more = f" The first {SHOWN} are drawn." if len(runs) > SHOWN else ""
+    listed = pd.concat([rows.iloc[_evenly(len(rows), LISTED)] for rows in runs.values()])
+    left_out = f"; the rest of {len(frame)} rows are in {path.name}" if len(listed) < len(frame) else ""
     columns = [Column("run"), *(Column(str(name), ".4g") for name in frame.columns if name != "run")]
     rows: list[list[Cell]] = [
         [str(row[0]), *(float(value) for value in row[1:])]
-        for row in frame[["run", *(c for c in frame.columns if c != "run")]].itertuples(index=False, name=None)
+        for row in listed[["run", *(c for c in frame.columns if c != "run")]].itertuples(index=False, name=None)
     ]
     return Section(
         title=title,
         paragraphs=[f"{counted(len(runs), 'run')} whose mixture or weights moved while it trained.{more}"],
         figures=figures,
-        tables=[Table.of(columns, rows, "every step written down", folded=True)],
+        tables=[Table.of(columns, rows, f"steps written down{left_out}", folded=True)],
     )
+
+
+def _evenly(count: int, most: int) -> list[int]:
+    """At most `most` of `count` places, evenly spread, with the first and the last."""
+    return sorted({round(place) for place in np.linspace(0, count - 1, min(count, most)).tolist()})
 
 
 def _of_run(run: str, rows: pd.DataFrame) -> list[Drawing]:
@@ -69,7 +82,8 @@ def _of_run(run: str, rows: pd.DataFrame) -> list[Drawing]:
         values: Array = rows[names].to_numpy(dtype=float)
         if names and np.ptp(values, axis=0).max() > 0 and not (found and prefix == WEIGHED and _same(rows, names)):
             domains = [name.removeprefix(prefix) for name in names]
-            figure = over_tokens(domains, rows["tokens"].to_numpy(dtype=float), values)
+            drawn = _evenly(len(rows), DRAWN)
+            figure = over_tokens(domains, rows["tokens"].to_numpy(dtype=float)[drawn], values[drawn])
             found.append(Drawing.of(figure, f"{run}: the {what}, in layers that sum to 100%."))
     return found
 
