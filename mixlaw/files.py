@@ -1,6 +1,5 @@
 """Files that are whole or absent: atomic writes, strict JSON, content hashes."""
 
-import csv
 import hashlib
 import json
 import os
@@ -112,13 +111,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def refuse_repeated_columns(path: Path) -> None:
-    """Refuse a csv whose header names a column twice: pandas would call the second one by a name of its own."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        header = [name.strip() for name in next(csv.reader(file), [])]
-    for place, name in enumerate(header):
-        if name and name in header[:place]:
-            both = f"as {header.index(name) + 1} and {place + 1}"
-            raise Refused(f"{path}: column '{name}' appears twice, {both}; keep one")

@@ -10,6 +10,7 @@ from mixlaw.errors import Refused, one_of
 from mixlaw.files import read_json
 from mixlaw.mixture import Mixture
 from mixlaw.runs import LOSS, MIX, RunTable, check_runs
+from mixlaw.stages import FINAL, in_two_stages
 from mixlaw.wording import counted
 
 Columns = Mapping[str, Mapping[str, float]]
@@ -61,11 +62,13 @@ def with_domains(table: RunTable, columns: Columns) -> RunTable:
     for domain, shares in parts.items():
         for name in shares:
             sources.setdefault(name, []).append(domain)
-    changed = [MIX + domain for domain in table.domains] + [EPOCHS + domain for domain in table.domains]
+    read = (MIX, FINAL) if table.in_two_stages.any() else (MIX,)
+    changed = [column + domain for column in (*read, EPOCHS) for domain in table.domains]
     kept = table.frame.drop(columns=changed, errors="ignore")
     added = {}
     for name, domains in sources.items():
-        added[MIX + name] = sum(table.frame[MIX + domain] * parts[domain][name] for domain in domains)
+        for column in read:
+            added[column + name] = sum(table.frame[column + domain] * parts[domain][name] for domain in domains)
         passes = EPOCHS + domains[0]
         if len(domains) == 1 and passes in table.frame:  # parts of a domain are passed over as often as the whole
             added[EPOCHS + name] = table.frame[passes]
@@ -90,9 +93,11 @@ def without_domain(table: RunTable, domain: str, tolerance: float = 0.005) -> Ru
             f"{table.source}: every run has more than {tolerance:g} of '{domain}' (least: {share.min():.4g}), so none "
             "tells what happens without it; keep the domain and cap it at 0 in mixlaw optimize"
         )
-    frame = table.frame[keep].drop(columns=[MIX + domain, EPOCHS + domain], errors="ignore")
-    others = [MIX + other for other in table.domains if other != domain]
-    frame[others] = frame[others].div(frame[others].sum(axis=1), axis=0)
+    read = (MIX, FINAL) if table.in_two_stages.any() else (MIX,)
+    frame = table.frame[keep].drop(columns=[column + domain for column in (*read, EPOCHS)], errors="ignore")
+    for column in read:
+        others = [column + other for other in table.domains if other != domain]
+        frame[others] = frame[others].div(frame[others].sum(axis=1), axis=0)
     left = table.frame.loc[~keep, "run"].nunique()
     notes = [f"{counted(left, 'run')} with more than {tolerance:g} of '{domain}' left out"] if left else []
     return _checked(frame, table.source, [*table.notes, *notes])
@@ -129,6 +134,10 @@ def joined(tables: Sequence[RunTable], columns: Columns | None = None) -> RunTab
     frame = pd.concat([table.frame for table in _told_apart(same)], ignore_index=True, sort=False)
     domains = [name for name in frame.columns if name.startswith(MIX)]
     frame[domains] = frame[domains].fillna(0.0)
+    finals, staged = [FINAL + name.removeprefix(MIX) for name in domains], in_two_stages(frame)
+    if staged.any():
+        frame = frame.reindex(columns=[*frame.columns, *(name for name in finals if name not in frame.columns)])
+        frame.loc[staged, finals] = frame.loc[staged, finals].fillna(0.0)
     targets = {target for table in same for target in table.targets}
     notes = [note for table in same for note in table.notes]
     if targets - shared:
@@ -165,8 +174,9 @@ def _told_apart(tables: Sequence[RunTable]) -> list[RunTable]:
 
 def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
     """Columns of one kind beside each other, in the order they first came."""
-    first = [name for name in frame.columns if not name.startswith((MIX, LOSS, EPOCHS))]
-    return frame[first + [name for kind in (MIX, EPOCHS, LOSS) for name in frame.columns if name.startswith(kind)]]
+    kinds = (MIX, *((FINAL,) if in_two_stages(frame).any() else ()), EPOCHS, LOSS)
+    first = [name for name in frame.columns if not name.startswith(kinds)]
+    return frame[first + [name for kind in kinds for name in frame.columns if name.startswith(kind)]]
 
 
 def _checked(frame: pd.DataFrame, source: str, notes: list[str]) -> RunTable:

@@ -12,8 +12,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from mixlaw.csv_files import read_csv
 from mixlaw.errors import Refused, one_of
-from mixlaw.files import read_json, refuse_repeated_columns, replacing
+from mixlaw.files import read_json, replacing
 
 Array = NDArray[np.float64]
 
@@ -178,11 +179,7 @@ def read_mixtures(path: Path | str) -> dict[str, Mixture]:
     path = Path(path)
     if not path.is_file():
         raise Refused(f"{path} is no file; check the path")
-    refuse_repeated_columns(path)
-    try:
-        frame = pd.read_csv(path, dtype={"name": str}, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise Refused(f"{path} is not a csv table of mixtures: {error}") from None
+    frame = read_csv(path, texts=("name",))
     columns = {column: column.removeprefix("mix.") for column in frame.columns if column != "name"}
     if not len(frame) or not columns:
         raise Refused(f"{path} holds no mixture; write one row a candidate, one column a domain")

@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from mixlaw.column_names import meant, misspelt, to_rename
+from mixlaw.csv_files import read_csv
 from mixlaw.errors import Refused, one_of
-from mixlaw.files import read_text, refuse_repeated_columns, replacing, sha256
+from mixlaw.files import read_text, replacing, sha256
 from mixlaw.mixture import ROUNDING, Array, groups_of
+from mixlaw.wording import counted
 
 MIX, LOSS = "mix.", "loss."
 REQUIRED = ("run", "params", "tokens")
@@ -103,12 +106,10 @@ def read_table(path: Path | str) -> pd.DataFrame:
         raise Refused(f"{path} does not exist; check the path")
     if path.is_dir():
         raise Refused(f"{path} is a folder, not a run table; name the file in it")
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise Refused(f"{path}: a run table is {', '.join(SUFFIXES)}, not '{suffix or 'a file without suffix'}'")
+    _check_suffix(path)
     if path.stat().st_size == 0:
         raise Refused(f"{path} is empty; a run table has a header and one row per checkpoint")
-    return {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}[suffix](path)
+    return {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}[path.suffix.lower()](path)
 
 
 def check_runs(
@@ -157,8 +158,7 @@ def write_runs(table: RunTable | pd.DataFrame, path: Path | str) -> None:
     frame = table.frame if isinstance(table, RunTable) else table
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise Refused(f"{path}: a run table is {', '.join(SUFFIXES)}, not '{suffix or 'a file without suffix'}'")
+    _check_suffix(path)
     with replacing(path) as temporary:
         if suffix == ".csv":
             frame.to_csv(temporary, index=False, lineterminator="\n")
@@ -173,15 +173,15 @@ def write_runs(table: RunTable | pd.DataFrame, path: Path | str) -> None:
             frame.to_parquet(temporary, index=False)
 
 
+def _check_suffix(path: Path) -> None:
+    if path.suffix.lower() not in SUFFIXES:
+        found = f"'{path.suffix}'" if path.suffix else "a name without suffix"
+        hint = "; mixlaw import reads it" if path.suffix.lower() == ".tsv" else ""
+        raise Refused(f"{path}: a run table is {', '.join(SUFFIXES)}, not {found}{hint}")
+
+
 def _read_csv(path: Path) -> pd.DataFrame:
-    refuse_repeated_columns(path)
-    try:
-        return pd.read_csv(path, dtype={"run": str, "seed": str}, encoding="utf-8-sig", low_memory=False)
-    except UnicodeDecodeError as error:
-        raise Refused(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        why = str(error).removeprefix("Error tokenizing data. C error: ").strip()
-        raise Refused(f"{path} is not a csv table: {why}; give every row the columns of the header") from None
+    return read_csv(path, texts=("run", "seed"))
 
 
 def _read_jsonl(path: Path) -> pd.DataFrame:
@@ -215,14 +215,20 @@ def _need_pyarrow(path: Path) -> None:
 
 
 def _check_columns(frame: pd.DataFrame, domains: tuple[str, ...], targets: tuple[str, ...], source: str) -> None:
+    wrong = misspelt(list(frame.columns))
+    if wrong:
+        raise Refused(f"{source}: prefixes are 'mix.' and 'loss.' to the letter; rename {to_rename(wrong)}")
     lacking = [name for name in REQUIRED if name not in frame.columns]
-    lacking += [] if domains else ["mix.<domain>"]
-    lacking += [] if targets else ["loss.<target>"]
+    lacking += [] if domains else [MIX]
+    lacking += [] if targets else [LOSS]
     if lacking:
+        named = ", ".join({MIX: "mix.<domain>", LOSS: "loss.<target>"}.get(name, name) for name in lacking)
         found = ", ".join(frame.columns[:12]) + (", ..." if len(frame.columns) > 12 else "")
+        near = meant(list(frame.columns), lacking)
+        hint = f"rename {to_rename(near)}" if near else "rename the columns, or let mixlaw import do it"
         raise Refused(
-            f"{source} has no column {', '.join(lacking)} (found: {found}); a run table has run, params, tokens, "
-            "mix.<domain> and loss.<target>: rename the columns"
+            f"{source} has no column {named} (found: {found}); a run table has run, params, tokens, mix.<domain> and "
+            f"loss.<target>: {hint}"
         )
 
 
@@ -282,7 +288,7 @@ def _normalise(
         hint = (
             "they look like percentages: divide by 100" if abs(sums.iloc[row] - 100) < 1 else "correct the proportions"
         )
-        more = f" ({frame.loc[off, 'run'].nunique()} runs are off)" if off.sum() > 1 else ""
+        more = f" ({frame.loc[off, 'run'].nunique()} such runs)" if frame.loc[off, "run"].nunique() > 1 else ""
         raise Refused(
             f"{source}: row {row + 1}: mix.* of run '{frame['run'].iloc[row]}' sum to {sums.iloc[row]:.5g}, "
             f"not 1{more}; {hint}, or pass --renormalise to divide by the sum"
@@ -291,8 +297,8 @@ def _normalise(
     notes = []
     if rounded.any():
         notes.append(
-            f"{int(rounded.sum())} of {len(frame)} rows had proportions summing to between {sums.min():.5g} and "
-            f"{sums.max():.5g}; divided by their sum"
+            f"{int(rounded.sum())} of {counted(len(frame), 'row')} had proportions summing to between "
+            f"{sums.min():.5g} and {sums.max():.5g}; divided by their sum"
         )
     divisor = sums.where((sums - 1).abs() > 1e-12, 1.0)  # so that a table that was written reads back to the same bits
     return frame.assign(**{name: frame[name] / divisor for name in columns}), notes
@@ -300,7 +306,7 @@ def _normalise(
 
 def _one_row_per_checkpoint(frame: pd.DataFrame, source: str) -> tuple[pd.DataFrame, list[str]]:
     same = frame.duplicated(keep="first")
-    notes = [f"{int(same.sum())} rows repeat another row exactly; dropped"] if same.any() else []
+    notes = [f"{counted(int(same.sum()), 'row')} dropped, exact repeats of another"] if same.any() else []
     numbered = frame[~same]
     twice = numbered.duplicated(["run", "tokens"], keep=False)
     if twice.any():

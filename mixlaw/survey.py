@@ -8,6 +8,7 @@ import pandas as pd
 
 from mixlaw.design.spread import Spread, spread
 from mixlaw.runs import LOSS, MIX, RunTable
+from mixlaw.wording import counted
 
 PERPLEXITY_LIKE = 20.0
 """Nats per token that no trained language model has: ln of a 485-million-word vocabulary."""
@@ -147,6 +148,12 @@ def _remarks(table: RunTable) -> list[str]:
     grids = table.frame.groupby("run")["tokens"].apply(lambda tokens: tuple(sorted(tokens))).nunique()
     if grids > 1:
         remarks.append(f"{grids} different grids of checkpoints")
+    if table.in_two_stages.any():
+        staged = table.frame.loc[table.in_two_stages, "run"].nunique()
+        remarks.append(
+            f"{counted(staged, 'run')} changed mixture on the way (final_share): no evidence for mixlaw fit, which "
+            "leaves them out; mixlaw schedule reads them"
+        )
     if "kind" in table.frame and table.frame["kind"].nunique() > 1:
         kinds = ", ".join(sorted(table.frame["kind"].dropna().astype(str).unique()))
         remarks.append(f"rows of several kinds ({kinds}); losses of different kinds are not on one curve")

@@ -9,7 +9,7 @@ from mixlaw.fitting.choose import CANDIDATES, Candidate, choose, folds_of, held_
 from mixlaw.fitting.choose_scale import ONE_SCALE, backtested, choose_scale, is_one_scale
 from mixlaw.fitting.diagnose import diagnose
 from mixlaw.fitting.law import Evidence, Law
-from mixlaw.fitting.prepare import check_enough, in_order
+from mixlaw.fitting.prepare import check_enough, in_order, of_one_mixture
 from mixlaw.fitting.uncertainty import uncertainty_of
 from mixlaw.laws import LAWS
 from mixlaw.mixture import Array
@@ -43,7 +43,9 @@ def fit(table: RunTable, law: str = AUTO, scale: str = AUTO, targets: Sequence[s
     """
     one_of(law, [AUTO, *LAWS], "law")
     one_of(scale, [AUTO, *SURFACES], "scale")
-    table, notes = in_order(table if targets is None else table.with_targets(targets))
+    table, staged = of_one_mixture(table if targets is None else table.with_targets(targets))
+    table, notes = in_order(table)
+    notes += staged
     check_enough(table)
     if scale == AUTO and is_one_scale(table):
         scale = ONE_SCALE

@@ -12,6 +12,31 @@ FEWEST_MIXTURES = 4
 """Fewer mixtures than this say nothing that a prior does not; M + 2 are needed for the runs to decide."""
 
 
+def of_one_mixture(table: RunTable) -> tuple[RunTable, list[str]]:
+    """Leave out runs whose last part read another mixture.
+
+    Their losses show an order of reading, not a mixture: taken for runs of what they read in all, they would bend the
+    law towards whatever was read last. `mixlaw.optimize.recency` learns from them what order is worth.
+
+    Raises:
+        Refused: if no run is left.
+    """
+    staged = table.in_two_stages
+    if not staged.any():
+        return table, []
+    if staged.all():
+        raise Refused(
+            f"{table.source}: every run has a final phase on another mixture (final_share); a law needs runs of one "
+            "mixture throughout: add their table with mixlaw merge"
+        )
+    names = list(dict.fromkeys(map(str, table.runs[staged])))
+    listed = f"{', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
+    return table.where(~staged), [
+        f"{counted(len(names), 'run')} with a final phase on another mixture left out ({listed}): they are evidence on "
+        "schedules; see mixlaw schedule"
+    ]
+
+
 def in_order(table: RunTable) -> tuple[RunTable, list[str]]:
     """Put domains, targets and rows in an order of their own, and count runs that copy another once.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from mixlaw.csv_files import read_csv
 from mixlaw.errors import Refused, one_of
 from mixlaw.files import read_text
 from mixlaw.importers.base import Importer, Log, LoggedRun, Reading
@@ -33,18 +34,12 @@ def read_frame(path: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
         if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path)
         separator = "\t" if path.suffix.lower() == ".tsv" else ","
-        return pd.read_csv(
-            path,
-            sep=separator,
-            encoding="utf-8-sig",
-            low_memory=False,
-            dtype=dict.fromkeys((*IDENTIFIERS, *text), str),
-        )
+        return read_csv(path, (*IDENTIFIERS, *text), separator)
     except ImportError:
         raise Refused(f"{path}: parquet needs pyarrow; install mixlaw[parquet], or use csv") from None
-    except UnicodeDecodeError as error:
-        raise Refused(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, OSError) as error:
+    except Refused:
+        raise
+    except (ValueError, OSError) as error:
         raise Refused(f"{path} cannot be read as a table: {error}") from None
 
 

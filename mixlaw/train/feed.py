@@ -90,6 +90,16 @@ class Feed:
             order.set_mixture(share)
         self._kept = (step, [order.state() for order in self.orders])
 
+    @property
+    def changed_after(self) -> int:
+        """The step after which the mixture last changed; 0 where it never did."""
+        return self._kept[0]
+
+    def read_since_change(self, step: int) -> Integers:
+        """(K, M), sequences of each domain each member has read after a step, those before the last change left out."""
+        before = np.stack([Order.resume(state).counts for state in self._kept[1]])
+        return self.read(step) - before
+
     def state(self) -> dict[str, Any]:
         """Where the orders were when the mixture last changed, as JSON."""
         return {"step": self._kept[0], "orders": self._kept[1]}

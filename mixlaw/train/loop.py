@@ -14,6 +14,7 @@ from torch import Tensor
 from mixlaw.corpus.shards import Corpus
 from mixlaw.mixture import Array
 from mixlaw.runs import LOSS, MIX
+from mixlaw.stages import FINAL, FINAL_SHARE
 from mixlaw.train.averaging import Average
 from mixlaw.train.checkpoint import Checkpoint, Saved
 from mixlaw.train.device import Compute
@@ -217,14 +218,14 @@ class PackRun:
                 self._tell(self._row(index, step, losses[index], read[index]))
 
     def _tell(self, row: Row) -> None:
-        """Tell a row; at the end of a run that moved, tell the others again with the mixture of the whole run."""
+        """Tell a row; at the end of a run that moved, tell the others again with what the whole run read."""
         if self.moving is None:
             self.reports.measured(row)
             return
         self.rows.append(row)
         self.reports.measured(row)
         if row["step"] == self.read_outs[-1]:
-            mixture = {name: value for name, value in row.items() if name.startswith(MIX)}
+            mixture = {name: value for name, value in row.items() if name.startswith((MIX, FINAL, FINAL_SHARE))}
             for earlier in self.rows[:-1]:
                 self.reports.measured({**earlier, **mixture})
 
@@ -254,10 +255,22 @@ class PackRun:
         whole = read if self.whole is None else self.whole[index]
         share, epochs = whole / whole.sum(), read / self.feed.counts
         row |= {MIX + domain: float(share[place]) for place, domain in enumerate(self.setting.domains)}
+        row |= self._final_phase(step) if last else {}
         row |= {f"epochs.{domain}": float(epochs[place]) for place, domain in enumerate(self.setting.domains)}
         row |= {LOSS + target: float(losses[place]) for place, target in enumerate(self.setting.targets)}
         in_bits = {t: math.log(2) * self.corpus.bytes_per_token[t] for t in self.setting.targets}
         return row | {f"bpb.{t}": float(losses[place]) / in_bits[t] for place, t in enumerate(self.setting.targets)}
+
+    def _final_phase(self, last: int) -> dict[str, float]:
+        """What the final phase of a run in two stages read, realised; of a run that never changed, nothing."""
+        switch = self.feed.changed_after
+        if not switch or [*self.members[0].switches(self.setting.training)] != [switch]:
+            return {}
+        read = self.feed.read_since_change(last)[0]
+        finals = {
+            FINAL + domain: float(share) for domain, share in zip(self.setting.domains, read / read.sum(), strict=True)
+        }
+        return {FINAL_SHARE: (last - switch) / last, **finals}
 
     def _state(self) -> dict[str, Tensor]:
         averages = {f"average.{i}": buffer for i, buffer in enumerate(self.average.buffers if self.average else ())}

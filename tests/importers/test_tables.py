@@ -55,7 +55,7 @@ def test_a_long_table_that_says_two_things_is_refused(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("x.csv", "name,tokens\na,1\n", "has no column 'run'.*--map run=COLUMN"),
-        ("x.csv", "", "cannot be read as a table"),
+        ("x.csv", "", "x.csv is empty"),
         ("x.csv", "run,tokens\n", "has no rows"),
         ("x.jsonl", '{"run": 1}\n[1]\n', "line 2 is not an object"),
         ("x.jsonl", "{", "line 1 is not JSON"),

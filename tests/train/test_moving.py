@@ -129,6 +129,25 @@ def test_a_run_with_stages_meets_the_quotas_of_each_to_one_sequence(setting: Set
     assert read[switch] == list(BASE.proportions) and read[switch + 1] == list(FINAL.proportions)
 
 
+def test_the_rows_of_a_run_in_two_stages_say_what_its_final_phase_read(setting: Setting, tmp_path: Path) -> None:
+    run, heard = trained(setting, staged((0.4, FINAL)), branch=Checkpoint(tmp_path / "base.safetensors", "base"))
+    table, switch = heard.table, 36
+    assert table["final_share"].tolist() == [(STEPS - switch) / STEPS] * 2
+    before = Feed([member()], setting, run.corpus).totals(switch)[0]
+    after = run.feed.read(STEPS)[0] - before
+    np.testing.assert_allclose(table[[f"final.{d}" for d in DOMAINS]].iloc[0], after / after.sum(), rtol=1e-12)
+    _, again = trained(setting, staged((0.4, FINAL)), branch=Checkpoint(tmp_path / "base.safetensors", "base"))
+    pd.testing.assert_frame_equal(again.table, table)
+
+
+@pytest.mark.parametrize("stages", [(), ((0.3, BASE),), ((1.0, FINAL),), ((0.6, FINAL), (0.3, BASE))])
+def test_rows_of_one_mixture_or_of_three_claim_no_final_phase(
+    setting: Setting, stages: tuple[tuple[float, Mixture], ...]
+) -> None:
+    _, heard = trained(setting, staged(*stages))
+    assert not any(name.startswith("final") for name in heard.table)
+
+
 @pytest.mark.parametrize("stages", [((0.0, FINAL),), ((0.3, BASE),), ((0.5, BASE), (0.25, BASE))])
 def test_stages_that_change_nothing_give_the_bits_of_an_uninterrupted_run(
     setting: Setting, stages: tuple[tuple[float, Mixture], ...]
