@@ -13,6 +13,7 @@ from mixlaw.csv_files import read_csv
 from mixlaw.errors import Refused, one_of
 from mixlaw.files import read_text, replacing, sha256
 from mixlaw.mixture import ROUNDING, Array, groups_of
+from mixlaw.stages import FINAL, FINAL_SHARE, check_final_phases, final_columns, in_two_stages
 from mixlaw.wording import counted
 
 MIX, LOSS = "mix.", "loss."
@@ -66,8 +67,30 @@ class RunTable:
 
     @property
     def mixtures(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-        """(n,) integer the same for rows of the same mixture: the groups that cross-validation keeps together."""
-        return groups_of(self.proportions)
+        """(n,) integer the same for rows that read the same: the groups that cross-validation keeps together."""
+        if not self.in_two_stages.any():
+            return groups_of(self.proportions)
+        return groups_of(np.hstack([self.proportions, self.final_shares[:, None] * self.finals]))
+
+    @property
+    def in_two_stages(self) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+        """(n,) whether a row is of a run whose last part read another mixture: no evidence on one mixture alone."""
+        return in_two_stages(self.frame)
+
+    @property
+    def final_shares(self) -> Array:
+        """(n,) share of the run's tokens that its final phase read; 0 for a run of one mixture."""
+        if FINAL_SHARE not in self.frame:
+            return np.zeros(len(self))
+        return self.frame[FINAL_SHARE].fillna(0.0).to_numpy(dtype=float)
+
+    @property
+    def finals(self) -> Array:
+        """(n, M) mixtures of the final phases; for a run of one mixture, that."""
+        if not self.in_two_stages.any():
+            return self.proportions
+        finals = self.frame[[FINAL + domain for domain in self.domains]].to_numpy(dtype=float)
+        return np.where(self.in_two_stages[:, None], finals, self.proportions)
 
     def where(self, keep: "np.ndarray[tuple[int], np.dtype[np.bool_]] | pd.Series") -> "RunTable":
         """The rows for which `keep` is true."""
@@ -131,8 +154,10 @@ def check_runs(
         raise Refused(f"{source} has a header but no rows; a run table has one row per checkpoint")
     notes: list[str] = []
     numeric = ["params", "tokens", *(MIX + d for d in domains), *(LOSS + t for t in targets)]
-    numeric += [name for name in frame.columns if name in ("step", "lr") or name.startswith("epochs.")]
-    blank_ok = {*(LOSS + t for t in targets), "step", "lr", *(n for n in frame.columns if n.startswith("epochs."))}
+    staged = final_columns(list(frame.columns))
+    unneeded = [n for n in frame.columns if n in ("step", "lr") or n.startswith("epochs.")] + staged
+    numeric += unneeded
+    blank_ok = {*(LOSS + t for t in targets), *unneeded}
     frame = frame.assign(**{name: _numbers(frame[name], name, source, name in blank_ok) for name in numeric})
     frame["run"] = _names(frame["run"], source)
     for name in ("params", "tokens"):
@@ -141,10 +166,11 @@ def check_runs(
         _refuse_rows(frame, frame[LOSS + target] <= 0, LOSS + target, source, "a cross-entropy in nats is positive")
     frame, rescaled = _normalise(frame, domains, source, renormalise)
     notes += rescaled
+    frame = check_final_phases(frame, domains, MIX, source, ROUNDING)
     frame, dropped = _one_row_per_checkpoint(frame, source)
     notes += dropped
     _same_within_run(frame, domains, source)
-    known = {*REQUIRED, *OPTIONAL}
+    known = {*REQUIRED, *OPTIONAL, *staged}
     prefixes = (MIX, LOSS, "epochs.", "bpb.")
     unused = [name for name in frame.columns if name not in known and not name.startswith(prefixes)]
     if unused:
@@ -320,8 +346,8 @@ def _one_row_per_checkpoint(frame: pd.DataFrame, source: str) -> tuple[pd.DataFr
 
 
 def _same_within_run(frame: pd.DataFrame, domains: tuple[str, ...], source: str) -> None:
-    columns = [*(MIX + domain for domain in domains), "params"]
-    by_run = frame.groupby("run")[columns]
+    columns = [*(MIX + domain for domain in domains), "params", *final_columns(list(frame.columns))]
+    by_run = frame[columns].fillna(0.0).groupby(frame["run"])
     wrong = by_run.max() - by_run.min() > 1e-6
     if wrong.to_numpy().any():
         row, place = np.argwhere(wrong.to_numpy())[0]
