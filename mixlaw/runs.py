@@ -158,12 +158,12 @@ def check_runs(
     unneeded = [n for n in frame.columns if n in ("step", "lr") or n.startswith("epochs.")] + staged
     numeric += unneeded
     blank_ok = {*(LOSS + t for t in targets), *unneeded}
-    frame = frame.assign(**{name: _numbers(frame[name], name, source, name in blank_ok) for name in numeric})
+    frame = frame.assign(**{name: checked_numbers(frame[name], name, source, name in blank_ok) for name in numeric})
     frame["run"] = _names(frame["run"], source)
     for name in ("params", "tokens"):
-        _refuse_rows(frame, frame[name] <= 0, name, source, "it must be positive")
+        refuse_rows(frame, frame[name] <= 0, name, source, "it must be positive")
     for target in targets:
-        _refuse_rows(frame, frame[LOSS + target] <= 0, LOSS + target, source, "a cross-entropy in nats is positive")
+        refuse_rows(frame, frame[LOSS + target] <= 0, LOSS + target, source, "a cross-entropy in nats is positive")
     frame, rescaled = _normalise(frame, domains, source, renormalise)
     notes += rescaled
     frame = check_final_phases(frame, domains, MIX, source, ROUNDING)
@@ -258,7 +258,8 @@ def _check_columns(frame: pd.DataFrame, domains: tuple[str, ...], targets: tuple
         )
 
 
-def _numbers(column: pd.Series, name: str, source: str, blank_ok: bool) -> pd.Series:
+def checked_numbers(column: pd.Series, name: str, source: str, blank_ok: bool) -> pd.Series:
+    """A column as floats, blanks as NaN; refuse what is no finite number, and blanks where none may be, by row."""
     if column.dtype == bool:
         raise Refused(f"{source}: column '{name}' holds true and false; it must hold numbers")
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
@@ -288,13 +289,12 @@ def _names(column: pd.Series, source: str) -> pd.Series:
     return column.astype(str)
 
 
-def _refuse_rows(frame: pd.DataFrame, wrong: pd.Series, name: str, source: str, needed: str) -> None:
+def refuse_rows(frame: pd.DataFrame, wrong: pd.Series, name: str, source: str, needed: str) -> None:
+    """Refuse a column in the first row where it is wrong, naming the run where the table has runs."""
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        raise Refused(
-            f"{source}: row {row + 1} (run '{frame['run'].iloc[row]}'), column '{name}' is "
-            f"{frame[name].iloc[row]:g}; {needed}"
-        )
+        run = f" (run '{frame['run'].iloc[row]}')" if "run" in frame else ""
+        raise Refused(f"{source}: row {row + 1}{run}, column '{name}' is {frame[name].iloc[row]:g}; {needed}")
 
 
 def _normalise(
@@ -303,7 +303,7 @@ def _normalise(
     columns = [MIX + domain for domain in domains]
     for name in columns:
         negative = frame[name] < 0
-        _refuse_rows(frame, negative, name, source, "it must be at least 0")
+        refuse_rows(frame, negative, name, source, "it must be at least 0")
     sums = frame[columns].sum(axis=1)
     off = (sums - 1).abs() > ROUNDING
     if (sums <= 0).any():

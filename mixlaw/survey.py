@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from mixlaw.design.spread import Spread, spread
+from mixlaw.errors import Refused
+from mixlaw.fitting.prepare import in_order, of_one_mixture, shortcomings
 from mixlaw.runs import LOSS, MIX, RunTable
 from mixlaw.wording import counted
 
@@ -44,7 +46,8 @@ class TargetSummary:
 
 @dataclass(frozen=True)
 class Survey:
-    """A run table at a glance; `problems` would spoil a fit, `notes` are worth knowing."""
+    """A run table at a glance; with `problems` no law can be fitted, or none that means anything; `notes` are worth
+    knowing."""
 
     source: str
     sha256: str
@@ -84,8 +87,8 @@ def survey(table: RunTable) -> Survey:
         scales=tuple(_scales(table)),
         targets=tuple(_target(table, last, target) for target in table.targets),
         design=design,
-        problems=tuple(_problems(table, last)),
-        notes=(*table.notes, *_remarks(table)),
+        problems=(*_unfit(table), *_no_cross_entropies(table)),
+        notes=(*_diverged(table, last), *table.notes, *_remarks(table)),
     )
 
 
@@ -106,22 +109,22 @@ def _target(table: RunTable, last: RunTable, target: str) -> TargetSummary:
     return TargetSummary(target, int(table.frame[LOSS + target].count()), final.min(), final.max(), noise)
 
 
-def _problems(table: RunTable, last: RunTable) -> list[str]:
-    found = []
-    if table.frame["run"].nunique() == 1:
-        found.append("there is one run; a law needs runs of several mixtures")
-    elif len(set(table.mixtures)) == 1:
-        found.append("every run has the same mixture, so no effect of the mixture can be seen")
-    for target in table.targets:
-        column = table.frame[LOSS + target]
-        if column.isna().all():
-            found.append(f"loss.{target} is never measured; leave the column out")
-        elif column.median() > PERPLEXITY_LIKE:
-            found.append(f"loss.{target} has median {column.median():.3g}: perplexity, not nats? take the logarithm")
-        elif column.nunique() == 1 and len(column) > 1:
-            found.append(f"loss.{target} is {column.iloc[0]:g} in every row; the log looks broken")
-    found += _diverged(table, last)
-    return found
+def _unfit(table: RunTable) -> list[str]:
+    """Why `mixlaw fit` would refuse the table, if it would."""
+    try:
+        kept, _ = of_one_mixture(table)
+    except Refused as error:
+        return [str(error)]
+    return shortcomings(in_order(kept)[0])
+
+
+def _no_cross_entropies(table: RunTable) -> list[str]:
+    medians = {target: table.frame[LOSS + target].median() for target in table.targets}
+    return [
+        f"loss.{target} has median {median:.3g}: perplexity, not nats? take the logarithm"
+        for target, median in medians.items()
+        if median > PERPLEXITY_LIKE
+    ]
 
 
 def _diverged(table: RunTable, last: RunTable) -> list[str]:
@@ -140,7 +143,7 @@ def _remarks(table: RunTable) -> list[str]:
     missing = {target: int(table.frame[LOSS + target].isna().sum()) for target in table.targets}
     missing = {target: count for target, count in missing.items() if 0 < count < len(table)}
     if missing:
-        listed = ", ".join(f"{target} in {count} rows" for target, count in list(missing.items())[:4])
+        listed = ", ".join(f"{target} in {counted(count, 'row')}" for target, count in list(missing.items())[:4])
         remarks.append(f"not measured: {listed}{', ...' if len(missing) > 4 else ''}")
     ends = table.last().frame.groupby("params")["tokens"].nunique()
     if (ends > 1).any():

@@ -12,3 +12,8 @@ def in_words(count: float) -> str:
 def counted(count: int, noun: str) -> str:
     """A count with its noun, in the plural where it belongs: 1 run, 24 runs."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def is_are(count: int) -> str:
+    """The verb after a count with its noun: 1 run is, 24 runs are."""
+    return "is" if count == 1 else "are"

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pandas as pd
 import typer
 from rich.console import Console
@@ -12,6 +13,7 @@ from mixlaw.cli.screen import screen
 from mixlaw.cli.spread_table import SHOWN, runs_advised, spread_table
 from mixlaw.errors import Refused
 from mixlaw.files import sha256, to_json
+from mixlaw.loss_points import LossPoints, are_loss_points, loss_points
 from mixlaw.runs import check_runs, read_table
 from mixlaw.survey import Survey, survey
 from mixlaw.wording import counted, in_words
@@ -24,11 +26,14 @@ def run(
     renormalise: Annotated[bool, typer.Option(help="Divide proportions by their sum, whatever it is.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Tell what is in a run table and what is wrong with it.
+    """Tell what is in a run table and what is wrong with it; exit code 1 if no law can be fitted to it.
 
     Example: mixlaw check runs.csv
     """
     frame = read_table(runs)
+    if are_loss_points(frame):
+        _show_points(loss_points(frame, str(runs)), json)
+        return
     try:
         table = check_runs(frame, source=str(runs), digest=sha256(runs), renormalise=renormalise)
     except Refused:
@@ -38,17 +43,45 @@ def run(
     found = survey(table)
     if json:
         print(to_json(found.as_json()), end="")
-        return
-    console = screen()
+    else:
+        _show(screen(), found)
+    if found.problems:
+        more = len(found.problems) - 1
+        raise Refused(found.problems[0] + (f" (and {counted(more, 'more problem')}: see above)" if more else ""))
+
+
+def _show(console: Console, found: Survey) -> None:
     _describe(console, found)
-    for problem in found.problems:
+    for problem in found.problems[:SHOWN]:
         console.print(f"problem: {problem}")
-    for note in (*found.design.warnings, *found.notes):
+    if len(found.problems) > SHOWN:
+        console.print(f"... {counted(len(found.problems) - SHOWN, 'more problem')} (--json)")
+    for note in dict.fromkeys((*found.design.warnings, *found.notes)):
         console.print(f"note: {note}")
     if found.problems:
-        console.print(f"Next: mend {counted(len(found.problems), 'problem')}, then check again.")
+        console.print(f"Next: mend {counted(len(found.problems), 'problem')}, then check again")
     else:
-        console.print(f"Next: mixlaw fit {runs} -o law.json")
+        console.print(f"Next: mixlaw fit {found.source} -o law.json")
+
+
+def _show_points(found: LossPoints, json: bool) -> None:
+    """Losses without mixtures are read, and said to be that."""
+    if json:
+        print(to_json(found.as_json()), end="")
+        return
+    console = screen()
+    derived = "" if found.tokens_from == "tokens" else f", taken as {found.tokens_from} / (6 params)"
+    console.print(f"{found.source}: {counted(len(found.params), 'loss point')} without run names or mixtures")
+    console.print(f"  {in_words(found.params.min())} to {in_words(found.params.max())} params")
+    console.print(f"  {in_words(found.tokens.min())} to {in_words(found.tokens.max())} tokens{derived}")
+    for name, losses in found.losses.items():
+        known = losses[~np.isnan(losses)]
+        ends = f" from {known.min():.4f} to {known.max():.4f} nats per token" if len(known) else ""
+        console.print(f"  {name}: {len(known)} measured{ends}")
+    console.print("no mixtures: mixlaw fit needs columns run, mix.<domain> and loss.<target>")
+    console.print(
+        "Next: mixlaw.surfaces.chinchilla.fit_published(params, tokens, losses) fits E + A/N^α + B/D^β to such points"
+    )
 
 
 def _describe_columns(console: Console, runs: Path, frame: pd.DataFrame) -> None:
@@ -78,11 +111,11 @@ def _describe(console: Console, found: Survey) -> None:
     for scale in found.scales:
         tokens = in_words(scale.first_tokens), in_words(scale.last_tokens)
         reach = tokens[0] if tokens[0] == tokens[1] else " to ".join(tokens)
-        console.print(
-            f"  {in_words(scale.params)} params: {counted(scale.runs, 'run')}, {scale.rows} rows at {reach} tokens"
-        )
+        counts = f"{counted(scale.runs, 'run')}, {counted(scale.rows, 'row')}"
+        console.print(f"  {in_words(scale.params)} params: {counts} at {reach} tokens")
     console.print(spread_table(found.design))
-    console.print(runs_advised(found.design))
+    if found.design.mixtures >= found.design.least:  # where they are few a note says so
+        console.print(runs_advised(found.design))
     console.print(_targets(found))
 
 

@@ -233,7 +233,8 @@ def _describe(console: Console, request: Request, rows: Array) -> None:
 
 def _spread(console: Console, found: Spread, more: Mapping[str, Sequence[str]]) -> None:
     console.print(spread_table(found, more, shown=len(found.domains)))
-    console.print(runs_advised(found))
+    if found.mixtures >= found.least:  # where they are few a warning says so
+        console.print(runs_advised(found))
     for warning in found.warnings:
         console.print(f"warning: {warning}")
 

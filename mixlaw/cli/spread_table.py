@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from mixlaw.design.spread import Spread
+from mixlaw.design.spread import Spread, runs_needed
 from mixlaw.wording import counted
 
 SHOWN = 14
@@ -33,7 +33,4 @@ def spread_table(spread: Spread, more: Mapping[str, Sequence[str]] | None = None
 
 def runs_advised(spread: Spread) -> str:
     """How many mixtures there are, and how many are advised for so many domains."""
-    return (
-        f"{counted(spread.mixtures, 'distinct mixture')}; for {counted(len(spread.domains), 'domain')} at least "
-        f"{spread.least}, better {spread.advised}"
-    )
+    return f"{counted(spread.mixtures, 'different mixture')}; {runs_needed(len(spread.domains))}"

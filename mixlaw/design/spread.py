@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from mixlaw.errors import Refused
 from mixlaw.mixture import Array, groups_of
+from mixlaw.wording import counted, is_are
 
 Flags = NDArray[np.bool_]
 
@@ -16,6 +17,9 @@ CONSTANT = 1e-6
 
 SEEN_IN_QUANTITY = 0.1
 """A domain whose 95th percentile lies below is hardly ever seen in quantity, so an optimum rich in it is found late."""
+
+FEWEST_MIXTURES = 4
+"""With fewer different mixtures nothing is fitted: they say nothing that a prior does not."""
 
 TOGETHER = 0.95
 """Correlation beyond which two domains' effects are hardly told apart."""
@@ -63,6 +67,15 @@ def advised_runs(domain_count: int) -> tuple[int, int]:
     return max(2 * domain_count, 24), max(3 * (domain_count + 1), 32)
 
 
+def runs_needed(domain_count: int) -> str:
+    """The same numbers in words, wherever a count of runs is judged."""
+    least, advised = advised_runs(domain_count)
+    return (
+        f"for {counted(domain_count, 'domain')} a law takes at least {FEWEST_MIXTURES} different mixtures, a choice by "
+        f"it at least {least}, and {advised} are advised"
+    )
+
+
 def spread(proportions: Array, domains: Sequence[str], *, cap: Array | None = None) -> Spread:
     """Describe how a set of runs spreads its domains.
 
@@ -85,7 +98,7 @@ def spread(proportions: Array, domains: Sequence[str], *, cap: Array | None = No
         *_never_varied(distinct, domains, constant),
         *_moving_together(closest),
         *_hardly_seen(high, domains, constant, np.ones(len(domains)) if cap is None else cap),
-        *_too_few(len(distinct), len(domains), least),
+        *_too_few(len(distinct), len(domains)),
     ]
     return Spread(
         domains=tuple(domains),
@@ -165,9 +178,7 @@ def _hardly_seen(high: Array, domains: Sequence[str], constant: Flags, cap: Arra
     ]
 
 
-def _too_few(mixtures: int, domain_count: int, least: int) -> list[str]:
-    if mixtures >= least:
+def _too_few(mixtures: int, domain_count: int) -> list[str]:
+    if mixtures >= advised_runs(domain_count)[0]:
         return []
-    return [
-        f"{mixtures} distinct mixtures are few for {domain_count} domains; priors decide part of the law below {least}"
-    ]
+    return [f"{counted(mixtures, 'different mixture')} {is_are(mixtures)} few: {runs_needed(domain_count)}"]

@@ -4,12 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from mixlaw.design.spread import FEWEST_MIXTURES, runs_needed
 from mixlaw.errors import Refused
 from mixlaw.runs import LOSS, MIX, RunTable
 from mixlaw.wording import counted
-
-FEWEST_MIXTURES = 4
-"""Fewer mixtures than this say nothing that a prior does not; M + 2 are needed for the runs to decide."""
 
 
 def of_one_mixture(table: RunTable) -> tuple[RunTable, list[str]]:
@@ -65,34 +63,43 @@ def in_order(table: RunTable) -> tuple[RunTable, list[str]]:
 
 
 def check_enough(table: RunTable) -> None:
-    """Refuse runs that no law can be fitted to."""
-    needed = (
-        f"a law of {counted(len(table.domains), 'domain')} needs at least {FEWEST_MIXTURES} different mixtures, and "
-        f"{len(table.domains) + 2} for the runs rather than priors to decide it"
-    )
+    """Refuse runs that no law can be fitted to, with the first reason."""
+    found = shortcomings(table)
+    if found:
+        raise Refused(found[0])
+
+
+def shortcomings(table: RunTable) -> list[str]:
+    """Why no law can be fitted to these runs, in words; empty where one can."""
+    needed = runs_needed(len(table.domains))
     runs, mixtures = len(set(table.runs)), len(set(table.mixtures))
     if not runs:
-        raise Refused(f"{table.source}: no run has a measured loss; {needed}")
+        return [f"{table.source}: no run has a measured loss; {needed}"]
     if runs == 1:
-        raise Refused(f"{table.source} holds one run, '{table.runs[0]}'; {needed}: train more mixtures")
+        return [f"{table.source} holds one run, '{table.runs[0]}'; {needed}: train more mixtures"]
     if mixtures == 1:
-        raise Refused(f"{table.source}: all {runs} runs have the same mixture; {needed}: vary the proportions")
+        return [f"{table.source}: all {runs} runs have the same mixture; {needed}: vary the proportions"]
     if mixtures < FEWEST_MIXTURES:
-        raise Refused(
-            f"{table.source} holds {runs} runs of {mixtures} different mixtures; {needed}: train more mixtures"
-        )
-    for target, losses in zip(table.targets, table.losses.T, strict=True):
-        known = ~np.isnan(losses)
-        measured = len(set(table.mixtures[known]))
-        if measured < FEWEST_MIXTURES:
-            others = [other for other in table.targets if other != target]
-            hint = f", or leave it out with --target {others[0]} ..." if others else ""
-            raise Refused(
-                f"{table.source}: target '{target}' is measured on {measured} of {mixtures} mixtures; {needed}: "
-                f"measure it on more runs{hint}"
-            )
-        if np.ptp(losses[known]) == 0:
-            raise Refused(
-                f"{table.source}: target '{target}' is {losses[known][0]:g} in every row; no loss stays the same to "
-                "the last digit: look at the log, or leave it out"
-            )
+        return [f"{table.source} holds {runs} runs of {mixtures} different mixtures; {needed}: train more mixtures"]
+    return [reason for target in table.targets for reason in _about_target(table, target, mixtures, needed)]
+
+
+def _about_target(table: RunTable, target: str, mixtures: int, needed: str) -> list[str]:
+    losses = table.frame[LOSS + target].to_numpy(dtype=float)
+    known = ~np.isnan(losses)
+    if not known.any():
+        return [f"{table.source}: target '{target}' is never measured; leave column {LOSS}{target} out"]
+    measured = len(set(table.mixtures[known]))
+    if measured < FEWEST_MIXTURES:
+        others = [other for other in table.targets if other != target]
+        hint = f", or leave it out with --target {others[0]} ..." if others else ""
+        return [
+            f"{table.source}: target '{target}' is measured on {measured} of {mixtures} mixtures; {needed}: measure it "
+            f"on more runs{hint}"
+        ]
+    if np.ptp(losses[known]) == 0:
+        return [
+            f"{table.source}: target '{target}' is {losses[known][0]:g} in every row; no loss stays the same to the "
+            "last digit: look at the log, or leave it out"
+        ]
+    return []

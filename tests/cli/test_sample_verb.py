@@ -79,7 +79,7 @@ def test_a_plan_gives_a_mixtures_file_and_the_spread_of_every_domain(folder: Pat
     lines = said.splitlines()
     assert " ".join(lines[1].split()) == "domain smallest median 95% largest absent natural cap target cap"
     assert lines[2].startswith("books") and lines[2].split()[-3:] == ["0.0286", "0.5000", "0.0500"]
-    assert "24 distinct mixtures; for 3 domains at least 24, better 32" in said and "Next: mixlaw train" in said
+    assert "24 different mixtures; for 3 domains a law takes at least 4" in said and "Next: mixlaw train" in said
 
 
 def test_flags_change_the_plan_for_once(folder: Path) -> None:

@@ -57,7 +57,10 @@ def test_a_domain_hardly_seen_is_named_unless_its_cap_is_the_reason() -> None:
 
 
 def test_few_runs_and_one_mixture_are_said() -> None:
-    assert "few for 2 domains" in spread(np.array([[0, 1], [1, 0], [0.5, 0.5]]), "ab").warnings[-1]
+    assert (
+        "3 different mixtures are few: for 2 domains"
+        in spread(np.array([[0, 1], [1, 0], [0.5, 0.5]]), "ab").warnings[-1]
+    )
     assert "all runs are one mixture" in spread(np.full((3, 2), 0.5), "ab").warnings[0]
 
 

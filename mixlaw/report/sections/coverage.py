@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mixlaw.design.spread import spread
+from mixlaw.design.spread import Spread, runs_needed, spread
 from mixlaw.fitting.law import LawAtScale
 from mixlaw.mixture import Array
 from mixlaw.report.figures.coverage import grid_of_triangle, mixtures_sampled, triangle
@@ -50,7 +50,7 @@ def coverage(
         title="Mixtures",
         paragraphs=[
             f"{counted(found.mixtures, 'different mixture')}{repeats} of {counted(len(domains), 'domain')}. "
-            f"{_enough(found.mixtures, found.least, found.advised)}"
+            f"{_enough(found)}"
         ],
         warnings=found.warnings,
         figures=figures,
@@ -58,10 +58,10 @@ def coverage(
     )
 
 
-def _enough(mixtures: int, least: int, advised: int) -> str:
-    if mixtures >= advised:
-        return f"That is enough for a law of so many domains ({advised} are advised)."
-    return f"A law of so many domains wants at least {least} mixtures; {advised} are advised."
+def _enough(found: Spread) -> str:
+    if found.mixtures >= found.advised:
+        return f"That is enough for a law of so many domains ({found.advised} are advised)."
+    return f"As a rule, {runs_needed(len(found.domains))}."
 
 
 def _triangle(
