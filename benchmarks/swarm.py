@@ -4,9 +4,10 @@
 
 The same model, tokens, clipping and AdamW in every column, on one device in one run; rounds are interleaved and the
 fastest of each column counts, so that what else runs on the machine weighs on all alike. On a GPU our steps are
-compiled and in bfloat16, as is the loop's precision, and the share of the maker's peak is shown (MFU). On a CPU nothing
-is compiled, and a second table shows what a second thread and a second process bring: from the two follow one member a
-pack, one thread a run and one run a core (`mixlaw.launch.packing`). Prints what it writes to
+compiled and in bfloat16, as is the loop's precision, and the share of the maker's peak is shown (MFU). On a CPU one
+column is compiled, which takes the time that is told beside it, and a second table shows what a second thread and a
+second process bring: from the two follow one member a pack, one thread a run and one run a core
+(`mixlaw.launch.packing`). Prints what it writes to
 benchmarks/results/swarm.md, where each device has its section. Needs no network and no mixlaw on the path of the
 interpreter but the repository's folder (PYTHONPATH=.).
 """
@@ -20,7 +21,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -37,7 +39,6 @@ from mixlaw.train.pretrained import llama_config
 
 ROUNDS, ROUND_S = 4, 0.6
 CORE_ROUNDS, CORE_S = 2, 2.0
-PACKS_CPU, PACKS_GPU = (1, 4, 8), (1, 8)
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
 """Dense bfloat16, as the makers state it."""
 
@@ -51,12 +52,13 @@ Step = Callable[[], None]
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the table: a size, and how many tokens of what vocabulary a member reads a step."""
+    """One row of the table: a size, how many tokens of what vocabulary a member reads a step, and packs to try."""
 
     size: str
     batch_tokens: int
     vocabulary: int = 1024
     length: int = 128
+    packs: tuple[int, ...] = (4, 8)
 
     @property
     def layout(self) -> Layout:
@@ -82,9 +84,12 @@ CPU_CASES = (
     Case("0.1M", 4096),
     Case("0.4M", 1024),
     Case("1M", 1024),
+    Case("4M", 1024, packs=()),
+    Case("14M", 1024, packs=()),
+    Case("70M", 1024, packs=()),
 )
 GPU_CASES = tuple(
-    Case(size, batch, vocabulary, 512)
+    Case(size, batch, vocabulary, 512, packs=(8,))
     for size in ("0.4M", "1M", "4M", "14M", "70M")
     for batch, vocabulary in ((4096, 8192), (16384, 8192), (16384, 50304))
 )
@@ -138,29 +143,43 @@ def pace(step: Step, compute: Compute, seconds: float = ROUND_S) -> float:
     return steps / (clock() - start)
 
 
-def side_by_side(case: Case, packs: Sequence[int], compute: Compute) -> dict[str, float]:
-    """Tokens a second of every way, the fastest of interleaved rounds; a way that lacks memory has none."""
-    ways = {"transformers": (lambda: eager(case, compute), 1)} | {
-        f"K={k}": (lambda k=k: ours(case, k, compute), k) for k in packs
-    }
+def ways_of(case: Case, compute: Compute) -> dict[str, tuple[Callable[[], Step], int]]:
+    """What makes a step of every column, and how many members it trains."""
+    compiled = replace(compute, compiled=True)
+    ways = {"transformers": (partial(eager, case, compute), 1)}
+    if not compute.compiled:
+        ways["alone"] = partial(ours, case, 1, compute), 1
+    ways["alone, compiled"] = partial(ours, case, 1, compiled), 1
+    return ways | {f"packed by {members}": (partial(ours, case, members, compute), members) for members in case.packs}
+
+
+def side_by_side(case: Case, compute: Compute) -> tuple[dict[str, float], float]:
+    """Tokens a second of every way, the fastest of interleaved rounds, and the seconds that compiling took.
+
+    A way that lacks memory has none.
+    """
     steps: dict[str, tuple[Step, int]] = {}
-    for name, (make, members) in ways.items():
+    compiling_s = 0.0
+    for name, (make, members) in ways_of(case, compute).items():
+        start = time.perf_counter()
         try:
             step = make()
             step()
         except torch.OutOfMemoryError:
             continue
+        if name == "alone, compiled":
+            compiling_s = time.perf_counter() - start
         steps[name] = step, members
-    best = dict.fromkeys(ways, 0.0)
+    best = dict.fromkeys(steps, 0.0)
     for _ in range(ROUNDS):
         for name, (step, members) in steps.items():
             best[name] = max(best[name], members * case.batch_tokens * pace(step, compute))
     steps.clear()
     gc.collect()
+    torch.compiler.reset()
     if compute.device.type == "cuda":
         torch.cuda.empty_cache()
-        torch.compiler.reset()
-    return best
+    return best, compiling_s
 
 
 def on_the_cores(case: Case) -> dict[str, float]:
@@ -189,20 +208,19 @@ def alone(size: str, batch_tokens: int, threads: int) -> None:
     print(steps * batch_tokens / (time.perf_counter() - start))
 
 
-def table(cases: Sequence[Case], packs: Sequence[int], compute: Compute, peak: float | None) -> str:
-    """Every case, measured."""
-    ours_alone = "alone, compiled" if compute.compiled else "alone"
-    names = {f"K={k}": ours_alone if k == 1 else f"packed by {k}" for k in packs}
+def table(cases: Sequence[Case], compute: Compute, peak: float | None) -> str:
+    """Every case, measured; a way that was not tried or lacked memory is a dash."""
+    names = list(dict.fromkeys(name for case in cases for name in ways_of(case, compute)))
     headings = ["size", "vocabulary", "tokens a step", "transformers, thousand tokens/s"]
-    headings += [f"{name} / it" for name in names.values()]
-    headings += [f"{name}: MFU" for name in ("transformers", *names.values())] if peak else []
+    headings += [f"{name} / it" for name in names[1:]] + ["compiling, s"]
+    headings += [f"{name}: MFU" for name in names] if peak else []
     rows = []
     for case in cases:
-        found = side_by_side(case, packs, compute)
+        found, compiling_s = side_by_side(case, compute)
         first = found["transformers"]
         row = [case.size, f"{case.vocabulary}", f"{case.batch_tokens}", f"{first / 1e3:.1f}"]
-        row += [f"{found[way] / first:.2f}" for way in names]
-        row += [f"{rate * case.flops / peak:.1%}" for rate in found.values()] if peak else []
+        row += [f"{found[name] / first:.2f}" if name in found else "-" for name in names[1:]] + [f"{compiling_s:.0f}"]
+        row += [f"{found[name] * case.flops / peak:.1%}" if name in found else "-" for name in names] if peak else []
         rows.append(row)
         print(" ".join(row), flush=True)
     return markdown(headings, rows)
@@ -252,7 +270,7 @@ def main() -> None:
     name = torch.cuda.get_device_name() if gpu else cpu_name()
     peak = next((flops for key, flops in PEAK_FLOPS.items() if key in name), None)
     cases = [case for case in (GPU_CASES if gpu else CPU_CASES) if not given.sizes or case.size in given.sizes]
-    parts = [table(cases, PACKS_GPU if gpu else PACKS_CPU, compute, peak)]
+    parts = [table(cases, compute, peak)]
     if not gpu and not given.sizes:
         busy = f"Others kept the cores busy (load average {load:.1f}), so threads and processes were not compared."
         parts.append(busy if load > IDLE else cores_table())

@@ -15,7 +15,7 @@ from mixlaw.laws.product import Product
 from mixlaw.laws.root_exponential import RootExponential
 from mixlaw.laws.separable import Separable, SharedSeparable
 from mixlaw.laws.sum_of_exponentials import SumOfExponentials
-from mixlaw.laws.trees import Trees
+from mixlaw.laws.trees import TREES, Trees
 from mixlaw.mixture import Array
 
 DOMAINS = ("a", "b", "c")
@@ -118,7 +118,7 @@ def test_trees_do_not_choose_their_number_by_looking() -> None:
     losses = np.column_stack([m1(mixtures), generator.standard_normal(40)])
     law = Trees.fit(DOMAINS, ("signal", "noise"), mixtures, losses).law
     assert isinstance(law, Trees)
-    assert [forest.count("\nTree=") for forest in law.forests] == [300, 300]
+    assert [forest.count("\nTree=") for forest in law.forests] == [TREES, TREES]
 
 
 def test_trees_say_that_they_have_no_slope() -> None:
