@@ -44,7 +44,7 @@ def numbers(setting: Setting, compute: Compute | None = None) -> dict[str, Any]:
     del shared["corpus"], shared["initial"]
     apart = ("device", "precision", "compile", "initial")  # known by what they come to
     shared["training"] = {key: value for key, value in shared["training"].items() if key not in apart}
-    return {**shared, "device": compute.device.type, "bfloat16": compute.bfloat16}
+    return {**shared, "device": compute.device.type, "bfloat16": compute.bfloat16, "compiled": compute.compiled}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from mixlaw.errors import Refused
 from mixlaw.launch.history import Begun
 from mixlaw.launch.price import tokens_per_s
 from mixlaw.plan import Plan, Training
-from mixlaw.train.device import Compute, compute_of
+from mixlaw.train.device import Compute, compute_of, on_cpu
 from mixlaw.train.members import Member, Setting
 
 LARGEST = 32
@@ -49,8 +49,10 @@ def compute_of_workers(plan: Plan) -> Compute:
     if not launch.gpus and training.device == "cuda":
         raise Refused("training.device is 'cuda' and launch.gpus is 0; write gpus = 1")
     if launch.gpus:
-        return Compute(torch.device("cuda"), bfloat16=training.precision != "float32", compiled=training.compile)
-    return Compute(torch.device("cpu"), bfloat16=training.precision == "bfloat16")
+        return Compute(
+            torch.device("cuda"), bfloat16=training.precision != "float32", compiled=training.compile is not False
+        )
+    return on_cpu(training)
 
 
 def default_workers(training: Training) -> int:

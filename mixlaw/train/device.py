@@ -1,5 +1,7 @@
 """Where a run computes, and in which precision."""
 
+import os
+import shutil
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -35,12 +37,27 @@ def compute_of(training: Training) -> Compute:
     """Choose as the plan says: with "auto", the GPU if there is one, in bfloat16 where it is fast, compiled.
 
     Raises:
-        Refused: if the plan asks for a GPU and there is none.
+        Refused: if the plan asks for a GPU and there is none, or for steps that cannot be compiled here.
     """
     available = torch.cuda.is_available()
     if training.device == "cuda" and not available:
         raise Refused("training.device is 'cuda', and torch finds no GPU here; write 'auto' or 'cpu'")
     if training.device == "cpu" or not available:
-        return Compute(torch.device("cpu"), bfloat16=training.precision == "bfloat16", compiled=False)
+        return on_cpu(training)
     bfloat16 = training.precision != "float32" and torch.cuda.is_bf16_supported()
-    return Compute(torch.device("cuda"), bfloat16=bfloat16, compiled=training.compile)
+    return Compute(torch.device("cuda"), bfloat16=bfloat16, compiled=training.compile is not False)
+
+
+def on_cpu(training: Training) -> Compute:
+    """Compute on the CPU: in float32 and step by step, unless the plan says otherwise.
+
+    Raises:
+        Refused: if the plan asks for compiled steps and there is no C++ compiler.
+    """
+    compiled = training.compile is True
+    if compiled and not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")):
+        raise Refused(
+            "training.compile is true, and there is no g++ or clang++ here to compile steps for the CPU with; install "
+            'one, or write compile = "auto"'
+        )
+    return Compute(torch.device("cpu"), bfloat16=training.precision == "bfloat16", compiled=compiled)

@@ -226,3 +226,16 @@ def test_a_run_resumed_from_a_checkpoint_ends_with_the_same_bits(
 def test_members_of_one_pack_have_the_same_token_counts(tiny_corpus: Path) -> None:
     with pytest.raises(ValueError, match="one size and the same token counts"):
         trained(setting(tiny_corpus), member("a", MIXED, 1), member("b", MIXED, 2, tokens=(6400,)))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of the compiler
+def test_compiled_steps_measure_what_plain_ones_do_and_the_same_bits_again(tiny_corpus: Path) -> None:
+    found = []
+    for compiled in (False, True, True):
+        heard, compute = Heard(), replace(CPU, compiled=compiled)
+        PackRun([member("m", MIXED, 2)], setting(tiny_corpus), open_corpus(tiny_corpus), compute, heard).train()
+        found.append(losses(heard.rows, "m"))
+    plain, first, again = found
+    assert first == again
+    assert first == pytest.approx(plain, abs=1e-3)
