@@ -1,7 +1,8 @@
 """The one exception for everything a user can cause."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 
 class Refused(ValueError):
@@ -10,6 +11,15 @@ class Refused(ValueError):
     The message has three parts: what was found (with names and numbers), what was needed, and what to do.
     The command line prints it on stderr after the verb and exits with code 1, writing no output file.
     """
+
+
+@contextmanager
+def naming(source: object) -> Iterator[None]:
+    """Put the file, or whatever it is about, before the message of what is refused within."""
+    try:
+        yield
+    except Refused as error:
+        raise Refused(f"{source}: {error}") from None
 
 
 def one_of(found: str, allowed: Sequence[str], what: str) -> str:

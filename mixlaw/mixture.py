@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from mixlaw.csv_files import read_csv
-from mixlaw.errors import Refused, one_of
+from mixlaw.errors import Refused, naming, one_of
 from mixlaw.files import read_json, replacing
 
 Array = NDArray[np.float64]
@@ -26,6 +26,10 @@ EXACT = 1e-12
 
 SAME_MIXTURE = 0.001
 """Share of tokens by which repeats of one mixture may differ: half the sum of absolute differences."""
+
+
+TABLES = (".csv", ".tsv", ".parquet", ".jsonl")
+"""Suffixes of files that hold many mixtures, if any."""
 
 
 @dataclass(frozen=True)
@@ -150,25 +154,42 @@ def groups_of(proportions: Array) -> NDArray[np.int64]:
     return groups
 
 
-def read_mixture(path: Path | str) -> Mixture:
+def read_mixture(path: Path | str, domains: Sequence[str] | None = None) -> Mixture:
     """Read a mixture file `{"domain": proportion}`, or the `mixture` of an optimum file.
+
+    Args:
+        path: the file.
+        domains: the only ones it may name; any by default.
 
     Raises:
         Refused: naming the file and what is wrong in it.
     """
+    if Path(path).suffix.lower() in TABLES:
+        raise Refused(
+            f'{path} is a table; one mixture is a .json file {{"domain": proportion, ...}}, and all mixtures of a csv '
+            "are predicted by mixlaw predict --mixtures"
+        )
     content = read_json(path)
+    if isinstance(content, dict) and "final_share" in content:
+        stem = Path(path).stem
+        raise Refused(f"{path} is a schedule, of two mixtures in turn; name {stem}-base.json or {stem}-final.json")
     if isinstance(content, dict) and isinstance(content.get("mixture"), dict):
         content = content["mixture"]
-    if not isinstance(content, dict) or not content:
+    if not isinstance(content, dict) or not content or any(isinstance(v, dict | list) for v in content.values()):
         raise Refused(f'{path} is not a mixture; write {{"domain": proportion, ...}}')
-    try:
-        return Mixture.of(content)
-    except Refused as error:
-        raise Refused(f"{path}: {error}") from None
+    with naming(path):
+        mixture = Mixture.of(content)
+        if domains is not None:
+            mixture.aligned(domains)
+    return mixture
 
 
-def read_mixtures(path: Path | str) -> dict[str, Mixture]:
+def read_mixtures(path: Path | str, domains: Sequence[str] | None = None) -> dict[str, Mixture]:
     """Read a mixtures file: csv, one row a candidate, one column a domain (with or without `mix.`), optional `name`.
+
+    Args:
+        path: the file.
+        domains: the only ones it may have columns for; any by default.
 
     Returns:
         Mixtures by name; rows without a name are called by their number, from 1.
@@ -183,16 +204,18 @@ def read_mixtures(path: Path | str) -> dict[str, Mixture]:
     columns = {column: column.removeprefix("mix.") for column in frame.columns if column != "name"}
     if not len(frame) or not columns:
         raise Refused(f"{path} holds no mixture; write one row a candidate, one column a domain")
+    if domains is not None:
+        with naming(path):
+            for domain in columns.values():
+                one_of(domain, domains, "domain")
     mixtures: dict[str, Mixture] = {}
     for number, row in enumerate(frame.to_dict("records"), start=1):
         name = row.get("name")
         name = str(number) if name is None or pd.isna(name) else str(name)
         if name in mixtures:
             raise Refused(f"{path}: row {number}: name '{name}' appears twice; give each mixture its own")
-        try:
+        with naming(f"{path}: row {number} ('{name}')"):
             mixtures[name] = Mixture.of({domain: row[column] for column, domain in columns.items()})
-        except Refused as error:
-            raise Refused(f"{path}: row {number} ('{name}'): {error}") from None
     return mixtures
 
 

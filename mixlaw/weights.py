@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixlaw.errors import Refused, one_of
+from mixlaw.errors import Refused, naming, one_of
 from mixlaw.files import read_json
 from mixlaw.mixture import Array
 
@@ -27,6 +27,20 @@ def weights_of(weights: Mapping[str, float] | None, targets: Sequence[str]) -> A
     if not total > 0:
         raise Refused("every weight is 0; give at least one target a positive weight")
     return array / total
+
+
+def read_weights(path: Path | None, targets: Sequence[str]) -> dict[str, float] | None:
+    """Read weights `{target: number}` for these targets; None, which weighs them equally, where there is no file.
+
+    Raises:
+        Refused: naming the file, for an unknown target, a weight that is no number of at least 0, or all of them 0.
+    """
+    if path is None:
+        return None
+    weights = read_numbers(path, "weights")
+    with naming(path):
+        weights_of(weights, targets)
+    return weights
 
 
 def read_numbers(path: Path | str, what: str) -> dict[str, float]:

@@ -1,9 +1,12 @@
 """The `mixlaw` command: its verbs, and what happens when one refuses."""
 
+import inspect
+import os
 import sys
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from mixlaw.cli import (
     check,
@@ -41,7 +44,7 @@ TRAINING = ("torch", "safetensors", "tokenizers", "zstandard")
 app = typer.Typer(name="mixlaw", pretty_exceptions_enable=False)
 for panel, verbs in PANELS.items():
     for verb in verbs:
-        app.command(verb.NAME, rich_help_panel=panel)(verb.run)
+        app.command(verb.NAME, rich_help_panel=panel, help=escape(inspect.cleandoc(verb.run.__doc__)))(verb.run)
 
 
 def _print_version(asked: bool) -> None:
@@ -71,13 +74,27 @@ def _mixlaw(
         print(context.get_help())
 
 
+def _unwritten(error: OSError) -> str:
+    """What happened to a file, or to standard output, which Python would write to again at its end."""
+    if error.filename is None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    where = "standard output" if error.filename is None else error.filename
+    return f"{where} cannot be read or written: {error.strerror}; name another, or make room"
+
+
 def main() -> None:
     """Run the command line: exit code 0 done, 1 refused (one message on stderr), 2 misuse, 130 interrupted."""
+    verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except Refused as error:
-        verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
         print(f"mixlaw {verb}: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except OSError as error:
+        print(f"mixlaw {verb}: {_unwritten(error)}", file=sys.stderr)
         raise SystemExit(1) from None
     except ModuleNotFoundError as error:
         if error.name not in TRAINING:

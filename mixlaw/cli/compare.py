@@ -7,11 +7,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mixlaw.cli.screen import screen
 from mixlaw.files import to_json
 from mixlaw.fitting.compare import Comparison, compare
 from mixlaw.fitting.law_file import read_law
 from mixlaw.mixture import read_mixture
-from mixlaw.weights import read_numbers
+from mixlaw.weights import read_weights
 from mixlaw.wording import in_words
 
 NAME = "compare"
@@ -39,14 +40,19 @@ def run(
 
     Example: mixlaw compare law.json optimum.json natural.json
     """
-    importance = None if weights is None else read_numbers(weights, "weights")
+    fitted = read_law(law)
     found = compare(
-        read_law(law), read_mixture(first), read_mixture(second), params=params, tokens=tokens, weights=importance
+        fitted,
+        read_mixture(first, fitted.domains),
+        read_mixture(second, fitted.domains),
+        params=params,
+        tokens=tokens,
+        weights=read_weights(weights, fitted.targets),
     )
     if json:
         print(to_json(found.as_json()), end="")
         return
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = screen()
     _describe(console, found)
     for warning in found.warnings:
         console.print(f"warning: {warning}")

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from mixlaw.cli.screen import screen
 from mixlaw.corpus.build import build_corpus, check_out
 from mixlaw.corpus.builtin import builtin_domains
 from mixlaw.corpus.readers import KINDS, Skipped, read_documents
@@ -72,7 +73,7 @@ def run(
     if json:
         print(to_json(summary(corpus)), end="")
     else:
-        _describe(Console(highlight=False), corpus)
+        _describe(screen(), corpus)
 
 
 def read_sources(given: Iterable[str]) -> dict[str, Path]:
@@ -85,13 +86,22 @@ def read_sources(given: Iterable[str]) -> dict[str, Path]:
     for text in given:
         name, equals, path = text.partition("=")
         if not (name and equals and path):
-            raise Refused(f"'{text}' is not NAME=PATH; write, say, {Path(text).stem or 'web'}={text or 'web.jsonl'}")
+            raise Refused(f"'{text}' is not NAME=PATH; {_wanted(name, equals, path)}")
         if name in paths:
             raise Refused(f"domain '{name}' is given twice; put its files in one folder, or give them two names")
         if not Path(path).exists():
             raise Refused(f"'{name}': {path} does not exist; check the path")
         paths[name] = Path(path)
     return paths
+
+
+def _wanted(name: str, equals: str, path: str) -> str:
+    """What is lacking in an argument, and how it would look."""
+    if not equals:
+        return f"write, say, {Path(name).stem or 'web'}={name or 'web.jsonl'}"
+    if not name:
+        return f"the name of the domain is lacking: write, say, {Path(path).stem or 'web'}={path or 'web.jsonl'}"
+    return f"the path is lacking: write, say, {name}={name}.jsonl"
 
 
 def summary(corpus: Corpus) -> dict[str, object]:
@@ -140,16 +150,13 @@ def _describe(console: Console, corpus: Corpus) -> None:
     console.print(table)
     for name in corpus.domains:
         if corpus.skipped[name]:
-            console.print(f"[yellow]note[/] '{name}' {reasons(corpus.skipped[name])}", soft_wrap=True)
+            console.print(f"note: '{name}' {reasons(corpus.skipped[name])}")
         if held_out[name].tokens < ENOUGH_TO_MEASURE:
             console.print(
-                f"[yellow]note[/] '{name}' holds out {held_out[name].tokens} tokens: its losses will be noisy; add "
+                f"note: '{name}' holds out {held_out[name].tokens} tokens: its losses will be noisy; add "
                 f"text or raise --validation",
-                soft_wrap=True,
             )
-    console.print(f"{corpus.path}: vocabulary of {corpus.vocabulary_size}, {corpus.dtype}", soft_wrap=True)
+    console.print(f"{corpus.path}: vocabulary of {corpus.vocabulary_size}, {corpus.dtype}")
     console.print(
         f'Next: write a plan with [corpus] path = "{corpus.path}", then mixlaw sample plan.toml -o mixtures.csv',
-        soft_wrap=True,
-        markup=False,
     )

@@ -4,9 +4,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from mixlaw.cli.limit_flags import Law, Params, Tokens
+from mixlaw.cli.outputs import check_output
 from mixlaw.cli.screen import screen
 from mixlaw.files import to_json, write_json
 from mixlaw.fitting.law_file import read_law
@@ -40,13 +42,14 @@ def run(
 
     Example: mixlaw critical law.json --old web --target web --at-most 2.2
     """
+    check_output(output, ".json", "a mixture")
     fitted = read_law(law)
     found = critical(
         fitted.at(params, tokens),
         old,
         target,
         at_most,
-        rest=None if rest is None else read_mixture(rest),
+        rest=None if rest is None else read_mixture(rest, fitted.domains),
         interval=interval,
     )
     if output is not None:
@@ -60,10 +63,20 @@ def run(
         console.print(line)
     for warning in found.warnings:
         console.print(f"warning: {warning}")
-    floor = found.proportion if found.high is None else found.high
-    console.print(
-        f"Next: mixlaw optimize {law} --floor {old}={floor:.3f}, or --at-most {target}={at_most:g}", soft_wrap=True
-    )
+    console.print(f"Next: {_advice(law, found)}")
+
+
+def _advice(law: Path, found: Critical) -> str:
+    """What to do: a floor where one is safe, a run where none is."""
+    if found.high is None:
+        return (
+            f"train a run with {found.proportion:.3f} to {found.until:.3f} of '{found.domain}' and fit again, or raise "
+            f"--at-most: the runs cannot tell which proportion is safe"
+        )
+    if found.high == 0:
+        return f"mixlaw optimize {law}; no floor is needed for '{found.domain}'"
+    floor = np.ceil(found.high * 1e3) / 1e3
+    return f"mixlaw optimize {law} --floor {found.domain}={floor:.3f}, or --at-most {found.target}={found.at_most:g}"
 
 
 def sentences(found: Critical) -> list[str]:
@@ -80,8 +93,10 @@ def sentences(found: Critical) -> list[str]:
         said.append(f"above a proportion of {found.until:.4f} the loss exceeds the limit again")
     if found.high is None:
         said.append(f"no proportion keeps a measured loss there with {0.5 + found.interval / 2:.0%} probability")
+    elif found.high == 0:
+        said.append(f"a run measured next keeps it there with {0.5 + found.interval / 2:.0%} probability too")
     else:
-        low = 1.0 if found.low is None else found.low
+        low = found.high if found.low is None else found.low
         said.append(
             f"{found.interval:.0%} interval of the critical proportion, for a run measured next: {low:.4f} to "
             f"{found.high:.4f}; {found.high:.4f} is the safe choice"

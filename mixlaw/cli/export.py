@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mixlaw.cli.screen import screen
 from mixlaw.errors import Refused
 from mixlaw.export import EXPORTERS, exporter_called
 from mixlaw.export.paths import read_paths
@@ -26,7 +27,7 @@ def _print_formats(asked: bool) -> None:
     table = Table("format", "its numbers count", "what is written", box=None, pad_edge=False)
     for exporter in EXPORTERS.values():
         table.add_row(exporter.name, " or ".join(exporter.units), exporter.description)
-    Console().print(table)
+    screen().print(table)
     raise typer.Exit
 
 

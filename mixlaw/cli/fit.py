@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mixlaw.cli.outputs import check_output
+from mixlaw.cli.screen import screen
 from mixlaw.files import to_json
 from mixlaw.fitting.diagnose import ALARM, Diagnostics, TargetDiagnostics
 from mixlaw.fitting.fit import AUTO, fit
@@ -45,14 +47,15 @@ def run(
 
     Example: mixlaw fit runs.csv -o law.json
     """
+    check_output(output, ".json", "a law")
     found = fit(read_runs(runs, renormalise=renormalise), law, scale, target)
     write_law(found, output)
     if json:
         print(to_json(asdict(found.diagnostics)), end="")
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = screen()
     _describe(console, found)
-    console.print(f"{output}: written\nNext: mixlaw optimize {output}", markup=False)
+    console.print(f"{output}: written\nNext: mixlaw optimize {output}")
 
 
 def _describe(console: Console, law: Law) -> None:
@@ -62,7 +65,6 @@ def _describe(console: Console, law: Law) -> None:
         f"{law.evidence.source}: {counted(law.evidence.runs, 'run')} of {counted(law.diagnostics.mixtures, 'mixture')},"
         f" {counted(len(law.domains), 'domain')}, {counted(len(law.targets), 'target')}\n"
         f"{law.kind} law at {in_words(params)} params and {in_words(tokens)} tokens{across}",
-        markup=False,
     )
     if law.diagnostics.candidates:
         console.print("\ncandidates, by cross-validation over mixtures; 1 - R² of held-out losses, mean of targets")
@@ -75,7 +77,7 @@ def _describe(console: Console, law: Law) -> None:
     )
     console.print(_targets(law.diagnostics))
     for note in _notes(law.diagnostics):
-        console.print(f"note: {note}", markup=False)
+        console.print(f"note: {note}")
 
 
 def _candidates(law: Law) -> Table:

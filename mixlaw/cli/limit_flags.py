@@ -1,12 +1,13 @@
 """Flags that say which mixtures are allowed, the same for every verb that has them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mixlaw.cli.pairs import pairs
-from mixlaw.errors import Refused
+from mixlaw.errors import Refused, naming, one_of
 from mixlaw.export.sizes import read_sizes
 from mixlaw.files import read_json
 from mixlaw.limits import Limits
@@ -66,15 +67,31 @@ def limits_from(
         domains,
         floors=pairs(floor, "--floor"),
         caps=pairs(cap, "--cap"),
-        available=None if available is None else read_available(available),
+        available=None if available is None else read_available(available, domains),
         budget_tokens=tokens,
         max_epochs=EPOCHS if max_epochs is None else max_epochs,
     )
     return with_linear_limits(limits, limit or [])
 
 
-def read_available(path: Path) -> dict[str, float]:
-    """Unique tokens by domain: `{domain: tokens}`, sizes as `mixlaw export` reads them, or the folder of a corpus."""
+def read_available(path: Path, domains: Sequence[str] | None = None) -> dict[str, float]:
+    """Unique tokens by domain: `{domain: tokens}`, sizes as `mixlaw export` reads them, or the folder of a corpus.
+
+    Raises:
+        Refused: naming the file; where `domains` are given, also for one of them that it lacks or one beside them.
+    """
+    tokens = _available(path)
+    if domains is not None:
+        with naming(path):
+            for domain in tokens:
+                one_of(domain, domains, "domain")
+            lacking = [domain for domain in domains if domain not in tokens]
+            if lacking:
+                raise Refused(f"available tokens are not given for {', '.join(lacking)}; give every domain")
+    return tokens
+
+
+def _available(path: Path) -> dict[str, float]:
     if not path.is_dir():
         content = read_json(path)
         if isinstance(content, dict) and all(not isinstance(value, dict) for value in content.values()):

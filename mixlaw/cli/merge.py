@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from mixlaw.cli.screen import screen
 from mixlaw.errors import Refused
 from mixlaw.merge import joined, read_columns, without_domain
 from mixlaw.runs import read_runs, write_runs
@@ -39,7 +39,7 @@ def run(
     for domain in drop or []:
         found = without_domain(found, domain)
     write_runs(found, output)
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = screen()
     for note in found.notes:
         console.print(f"note: {note}")
     console.print(

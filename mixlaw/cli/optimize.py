@@ -22,14 +22,16 @@ from mixlaw.cli.limit_flags import (
     Trust,
     limits_from,
 )
+from mixlaw.cli.outputs import check_output
 from mixlaw.cli.pairs import pairs
 from mixlaw.cli.screen import screen
+from mixlaw.errors import Refused
 from mixlaw.files import sha256, to_json
 from mixlaw.fitting.law_file import read_law
 from mixlaw.mixture import Mixture, read_mixture
 from mixlaw.optimize.find import SLACK, optimize
 from mixlaw.optimize.optimum import Optimum, write_optimum
-from mixlaw.weights import read_numbers
+from mixlaw.weights import read_weights
 from mixlaw.wording import in_words
 
 NAME = "optimize"
@@ -85,21 +87,26 @@ def run(
 
     Example: mixlaw optimize law.json --tokens 2e10 --available tokens.json --max-epochs 4 -o optimum.json
     """
+    check_output(output, ".json", "an optimum")
+    if natural is not None and available is not None:
+        raise Refused("--available gives the natural mixture, that of its tokens; leave --natural out, or --available")
     fitted = read_law(law)
     limits = limits_from(fitted.domains, cap, floor, limit, available, tokens, max_epochs)
     found = optimize(
         fitted,
         params=params,
         tokens=tokens,
-        weights=None if weights is None else read_numbers(weights, "weights"),
+        weights=read_weights(weights, fitted.targets),
         limits=limits,
         objective=objective,
-        prior=None if prior is None else read_mixture(prior),
+        prior=None if prior is None else read_mixture(prior, fitted.domains),
         kl=kl,
         within_kl=within_kl,
         at_most=pairs(at_most, "--at-most"),
         baselines={
-            name: read_mixture(path) for name, path in (("natural", natural), ("current", current)) if path is not None
+            name: read_mixture(path, fitted.domains)
+            for name, path in (("natural", natural), ("current", current))
+            if path is not None
         },
         slack=slack,
         trust=trust,

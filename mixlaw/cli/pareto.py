@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mixlaw.cli.limit_flags import (
@@ -20,6 +21,7 @@ from mixlaw.cli.limit_flags import (
     Trust,
     limits_from,
 )
+from mixlaw.cli.outputs import check_output
 from mixlaw.cli.pairs import pairs
 from mixlaw.cli.screen import screen
 from mixlaw.files import to_json
@@ -37,7 +39,7 @@ SHOWN = 8
 def run(
     law: Law,
     groups: Annotated[
-        Path, typer.Option(help='Groups of targets: .json, {"code": ["github"], ...}.', show_default=False)
+        Path, typer.Option(help=escape('Groups of targets: .json, {"code": ["github"], ...}.'), show_default=False)
     ],
     params: Params = None,
     tokens: Tokens = None,
@@ -58,6 +60,7 @@ def run(
 
     Example: mixlaw pareto law.json --groups groups.json --cap code=0.4 -o front.csv
     """
+    check_output(output, ".csv", "a front")
     fitted = read_law(law)
     limits = limits_of(fitted, limits_from(fitted.domains, cap, floor, limit, available, tokens, max_epochs), trust)
     at = fitted.for_choosing(params, tokens)

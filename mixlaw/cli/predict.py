@@ -8,11 +8,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mixlaw.cli.outputs import check_output
+from mixlaw.cli.screen import screen
 from mixlaw.files import replacing, to_json
 from mixlaw.fitting.law import TOTAL
 from mixlaw.fitting.law_file import read_law
 from mixlaw.mixture import read_mixtures
-from mixlaw.weights import read_numbers
+from mixlaw.weights import read_weights
 from mixlaw.wording import counted, in_words
 
 NAME = "predict"
@@ -46,9 +48,14 @@ def run(
 
     Example: mixlaw predict law.json --mixtures candidates.csv --params 1e9 --tokens 100e9 -o predictions.csv
     """
-    importance = None if weights is None else read_numbers(weights, "weights")
-    found = read_law(law).predict(
-        read_mixtures(mixtures), params=params, tokens=tokens, weights=importance, interval=interval
+    check_output(output, ".csv", "a table of predictions")
+    fitted = read_law(law)
+    found = fitted.predict(
+        read_mixtures(mixtures, fitted.domains),
+        params=params,
+        tokens=tokens,
+        weights=read_weights(weights, fitted.targets),
+        interval=interval,
     )
     if output is not None:
         with replacing(output) as temporary:
@@ -57,7 +64,7 @@ def run(
         content = {"predictions": found.to_dict("records"), "warnings": list(found.attrs["warnings"])}
         print(to_json(content), end="")
         return
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = screen()
     _describe(console, found, interval)
     for warning in found.attrs["warnings"]:
         console.print(f"warning: {warning}")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from mixlaw.cli.progress import shown
@@ -14,7 +15,7 @@ NAME = "probe"
 
 
 def run(
-    plan: Annotated[Path, typer.Argument(help="Plan with one [[stages]], the final phase.", show_default=False)],
+    plan: Annotated[Path, typer.Argument(help=escape("Plan with one [[stages]]."), show_default=False)],
     mixture: Annotated[
         Path | None, typer.Option(help="The mixture before it; the plan's start by default.", show_default=False)
     ] = None,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from mixlaw.cli.outputs import check_output
 from mixlaw.cli.screen import screen
 from mixlaw.errors import Refused
 from mixlaw.files import write_text
@@ -51,6 +52,7 @@ def run(
     Example: mixlaw report law.json -o law.html
     """
     page = output or (source / PAGE if source.is_dir() else source.with_suffix(".html"))
+    check_output(output, ".html", "a page")
     _only(source, weights=weights, optimum=optimum, groups=groups, figure=figure)
     if source.is_dir():
         text = _study(source, figure)

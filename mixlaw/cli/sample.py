@@ -13,7 +13,9 @@ from rich.table import Table
 
 from mixlaw.batch import ENOUGH, Batch, next_batch, rivals_of
 from mixlaw.cli.limit_flags import MaxEpochs, limits_from, read_available
+from mixlaw.cli.outputs import check_output
 from mixlaw.cli.pairs import pairs
+from mixlaw.cli.screen import screen
 from mixlaw.cli.spread_table import runs_advised, spread_table
 from mixlaw.corpus.shards import open_corpus
 from mixlaw.design import DESIGNS, sample, sample_beside, spread
@@ -112,13 +114,16 @@ def run(
 
     Example: mixlaw sample plan.toml --after runs.csv -o next.csv
     """
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    check_output(output, ".csv", "a mixtures file")
+    console = screen()
     table = None if after is None else read_runs(after)
     if plan is not None:
         if domains or natural or available or tokens:
             raise Refused("the plan has the domains and their tokens; drop --domains, --natural, --available, --tokens")
         request = _from_plan(read_plan(plan), pairs(cap, "--cap"), pairs(floor, "--floor"), limit or [])
     else:
+        if natural is not None and available is not None:
+            raise Refused("--available gives the natural mixture, that of its tokens; leave --natural out")
         names = _names(domains, natural or available, None if table is None else table.domains)
         request = Request(
             limits=limits_from(
@@ -134,6 +139,8 @@ def run(
             natural=_natural(names, natural or available),
         )
     request = replace(request, method=method or request.method, seed=request.seed if seed is None else seed)
+    if table is not None:
+        _same_domains(after, table, request.limits.domains)
     if table is None:
         mixtures = _first(console, replace(request, count=request.count if count is None else count), frozen)
     else:
@@ -142,6 +149,18 @@ def run(
         mixtures = batch.mixtures
         _describe_batch(console, batch)
     _write(console, output, mixtures, extend=table is not None)
+
+
+def _same_domains(after: Path | None, table: RunTable, domains: Sequence[str]) -> None:
+    """Refuse to choose the next runs by a law of other domains."""
+    unseen, gone = sorted({*domains} - {*table.domains}), sorted({*table.domains} - {*domains})
+    if unseen or gone:
+        found = [f"no run has trained on {', '.join(unseen)}"] * bool(unseen)
+        found += [f"its runs have trained on {', '.join(gone)} too"] * bool(gone)
+        raise Refused(
+            f"{after}: {' and '.join(found)}, while mixtures of {', '.join(domains)} are asked for; name the same "
+            "domains, or bring the table to these with mixlaw merge --map"
+        )
 
 
 def _from_plan(plan: Plan, caps: Mapping[str, float], floors: Mapping[str, float], rows: Sequence[str]) -> Request:

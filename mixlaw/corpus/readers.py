@@ -33,6 +33,7 @@ class Skipped:
     reason: str
 
 
+OTHER_KIND = "files of another kind"
 NOT_JSON, NOT_UTF8 = Skipped("rows not JSON objects"), Skipped("rows not UTF-8")
 NO_ROW = (NOT_JSON, NOT_UTF8)
 
@@ -107,7 +108,7 @@ def _kind(path: Path) -> str:
 def _read_file(path: Path, text_field: str, longest: int) -> Iterator[str | Skipped]:
     kind = _kind(path)
     if not kind:
-        yield Skipped(f"files of another kind ({path.suffix or 'no suffix'})")
+        yield Skipped(f"{OTHER_KIND} ({path.suffix or 'no suffix'})")
         return
     try:
         if kind in TEXT:

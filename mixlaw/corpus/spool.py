@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mixlaw.corpus.readers import Skipped
+from mixlaw.corpus.readers import KINDS, OTHER_KIND, Skipped
 from mixlaw.errors import Refused
 
 Notice = Callable[[str, int, int | None], None]
@@ -122,9 +122,11 @@ def _check(name: str, kept: int, duplicates: int, skipped: Mapping[str, int]) ->
     if kept > 1:
         return
     lost = {**skipped, **({"duplicates": duplicates} if duplicates else {})}
+    other = any(reason.startswith(OTHER_KIND) for reason in skipped)
+    convert = f'; read are {" ".join(KINDS)}: convert the others, code into .jsonl rows of {{"text": ...}}' * other
     raise Refused(
         f"'{name}' has {'one document' if kept else 'no document'} ({reasons(lost)}); a domain needs at least two, one "
-        f"to train on and one held out; add text"
+        f"to train on and one held out; add text{convert}"
     )
 
 

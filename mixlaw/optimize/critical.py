@@ -7,7 +7,7 @@ import numpy as np
 
 from mixlaw.errors import Refused, one_of
 from mixlaw.fitting.law import LawAtScale
-from mixlaw.mixture import Array, Mixture
+from mixlaw.mixture import SAME_MIXTURE, Array, Mixture
 
 GRID = 1001
 BISECTIONS = 60
@@ -149,7 +149,7 @@ def _rest(domains: tuple[str, ...], domain: str, rest: Mixture | None) -> Mixtur
 
 def _beyond(at: LawAtScale, domain: str, proportion: float) -> list[str]:
     seen = at.evidence[:, at.law.domains.index(domain)]
-    if seen.min() - 1e-9 <= proportion <= seen.max() + 1e-9:
+    if seen.min() - SAME_MIXTURE <= proportion <= seen.max() + SAME_MIXTURE:
         return []
     return [
         f"the runs had between {seen.min():.3g} and {seen.max():.3g} of '{domain}': the critical proportion is "

@@ -65,7 +65,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, planted: Planted) -> Path
     runs = planted(runs=14, noise=0.003, scales=scales)
     for name in ("runs.csv", "old.csv"):
         runs.to_csv(folder / name, index=False)
-    runs.assign(run="new-" + runs["run"]).to_csv(folder / "new.csv", index=False)
+    planted(runs=14, noise=0.003, seed=1, scales=scales).to_csv(folder / "new.csv", index=False)
     write_law(fit(check_runs(runs), "exponential", "pooled"), folder / "law.json")
     contents = {
         "columns.json": {"web": "web"},
@@ -108,6 +108,15 @@ def test_every_verb_has_an_example_of_its_own(verb: str) -> None:
 def test_every_example_uses_flags_that_exist(example: str) -> None:
     _, verb, *words = shlex.split(example)
     get_command(app).commands[verb].make_context(verb, words)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_words_in_brackets_are_on_screen(verb: str) -> None:
+    command = get_command(app).commands[verb]  # type: ignore[attr-defined]
+    written = [VERBS[verb].run.__doc__, *(getattr(param, "help", "") or "" for param in command.params)]
+    shown = "".join(CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "300"}).output.split())
+    for word in {word for text in written for word in re.findall(r"\[+[^\[\]]+\]+", (text or "").replace("\\[", "["))}:
+        assert "".join(word.split()) in shown, word
 
 
 @pytest.mark.parametrize("example", [example for example in examples() if is_run(example)])

@@ -1,6 +1,9 @@
 """What a user gets wrong ends with exit code 1, one message that helps, and no half-written file."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +12,8 @@ import pytest
 
 from mixlaw.cli.app import main
 from mixlaw.fitting.fit import fit
-from mixlaw.fitting.law_file import write_law
+from mixlaw.fitting.law_file import read_law, write_law
+from mixlaw.mixture import Mixture
 from mixlaw.runs import check_runs
 
 Planted = Callable[..., pd.DataFrame]
@@ -84,6 +88,32 @@ MISTAKES = [
     ("compare law.json mixture.json absent.json", "absent.json does not exist"),
     ("export mixture.json --to megatorn -o new.txt", "did you mean 'megatron'"),
     ("report .", "no plan.toml"),
+    ("fit semicolons.csv -o new.json", "semicolons.csv has semicolons between its columns"),
+    ("fit capitals.csv -o new.json", "rename 'Mix.web' to 'mix.web', 'Mix.code' to 'mix.code'"),
+    ("fit runs.csv -o new.csv", "new.csv: a law is .json, not .csv; name it new.json"),
+    ("predict law.json --mixtures mixtures.csv -o new.txt", "a table of predictions is .csv, not .txt"),
+    ("optimize law.json -o new.csv", "an optimum is .json, not .csv"),
+    ("pareto law.json --groups groups.json -o new.json", "a front is .csv, not .json"),
+    ("critical law.json --old web --target web --at-most 3 -o new.csv", "a mixture is .json, not .csv"),
+    ("report law.json -o new.json", "a page is .html, not .json"),
+    ("sample --domains a,b -o new.json", "a mixtures file is .csv, not .json"),
+    ("fit runs.csv -o runs.csv/new.json", "runs.csv is no folder that may be written to"),
+    ("check one.csv", "holds one run"),
+    ("predict law.json --mixtures unknown.csv", "unknown.csv: no domain is called 'githup'"),
+    ("predict law.json --mixtures mixtures.csv --weights other.json", "other.json: no target is called 'wed'"),
+    ("optimize law.json --weights other.json", "other.json: no target is called 'wed'; did you mean 'web'"),
+    ("optimize law.json --available other.json --tokens 1e9", "other.json: no domain is called 'wed'"),
+    ("optimize law.json --available few.json --tokens 1e9", "few.json: available tokens are not given for books, code"),
+    ("optimize law.json --prior other.json", "other.json: no domain is called 'wed'"),
+    ("compare law.json mixture.json other.json", "other.json: no domain is called 'wed'"),
+    ("optimize law.json --available few.json --tokens 1e9 --natural mixture.json", "leave --natural out"),
+    ("sample --available few.json --natural mixture.json", "leave --natural out"),
+    ("sample --domains web,code,maths --after runs.csv", "runs.csv: no run has trained on maths and its runs have"),
+    ("compare law.json mixtures.csv mixture.json", "mixtures.csv is a table; one mixture is a .json file"),
+    ("compare law.json law.json mixture.json", "law.json is not a mixture"),
+    ("corpus new a=", "the path is lacking: write, say, a=a.jsonl"),
+    ("corpus new =texts", "the name of the domain is lacking"),
+    ("merge runs.csv again.jsonl -o new.csv", "again.jsonl adds nothing: every run of it is in runs.csv already"),
 ]
 
 
@@ -102,6 +132,12 @@ def test_a_mistake_is_refused_with_a_message_and_no_file(
     Path("unknown.csv").write_text("web,githup\n0.5,0.5\n")
     Path("mixtures.csv").write_text("web,code,books\n0.5,0.25,0.25\n")
     Path("mixture.json").write_text(json.dumps({"web": 0.5, "code": 0.5}))
+    Path("semicolons.csv").write_text("run;params;tokens;mix.web;mix.code;loss.web\na;1;1;0.5;0.5;2\n")
+    Path("capitals.csv").write_text("run,params,tokens,Mix.web,Mix.code,loss.web\na,1,1,0.5,0.5,2\n")
+    Path("other.json").write_text(json.dumps({"wed": 1}))
+    Path("few.json").write_text(json.dumps({"web": 1e9}))
+    Path("groups.json").write_text(json.dumps({"one": ["web"], "two": ["code"]}))
+    runs.assign(run="again-" + runs["run"]).to_json("again.jsonl", orient="records", lines=True, double_precision=15)
     Path("zero.json").write_text(json.dumps({"web": 0, "code": 0}))
     before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     capsys.readouterr()
@@ -128,3 +164,57 @@ def test_check_tells_what_is_in_a_file_that_is_no_run_table(
     assert "points.csv: 2 rows, 4 columns" in told.out
     assert ["flop", "1", "3e+18", "3e+18"] in [line.split() for line in told.out.splitlines()]
     assert told.err.startswith("mixlaw check: points.csv") and len(told.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("line", ["check runs.csv", "check runs.csv --json", "fit --help"])
+def test_a_reader_that_closes_the_pipe_gets_no_traceback(folder: Path, line: str) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    answer = subprocess.run([sys.executable, "-m", "mixlaw", *line.split()], stdout=writes, stderr=subprocess.PIPE)
+    os.close(writes)
+    assert answer.returncode == 1 and b"Traceback" not in answer.stderr and b"Exception" not in answer.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("line", ["check runs.csv", "check runs.csv --json"])
+def test_a_full_disk_behind_standard_output_is_one_message(folder: Path, line: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "mixlaw", *line.split()]
+        answer = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert answer.returncode == 1 and len(answer.stderr.splitlines()) == 1
+    assert answer.stderr.startswith("mixlaw check: standard output cannot be")
+
+
+@pytest.mark.parametrize(
+    ("at_most", "said", "next_"),
+    [
+        ("9", "stays at or below 9 even without 'web'", "mixlaw optimize law.json; no floor is needed for 'web'"),
+        ("{least}", "no proportion keeps a measured loss there", "train a run with "),
+    ],
+)
+def test_critical_advises_no_floor_that_says_nothing(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    at_most: str,
+    said: str,
+    next_: str,
+) -> None:
+    alone = Mixture.of({"web": 1.0})
+    least = read_law("law.json").predict([alone]).set_index("target").loc["web", "loss"]
+    limit = at_most.format(least=f"{least + 1e-4:.6f}")
+    assert called(monkeypatch, f"critical law.json --old web --target web --at-most {limit}") == 0
+    told = capsys.readouterr().out
+    assert said in told and f"Next: {next_}" in told and "--floor" not in told
+
+
+def test_runs_that_two_tables_share_are_merged_once_and_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], planted: Planted
+) -> None:
+    runs = pd.read_csv("runs.csv")
+    more = planted(runs=6, noise=0.01, seed=1)
+    pd.concat([runs.head(10), more.assign(run="new-" + more["run"])]).to_csv("more.csv", index=False)
+    assert called(monkeypatch, "merge runs.csv more.csv -o both.csv") == 0
+    assert "10 runs of more.csv in runs.csv already" in capsys.readouterr().out
+    both = pd.read_csv("both.csv")
+    assert both["run"].nunique() == 22 and set(runs["run"]) < set(both["run"])
