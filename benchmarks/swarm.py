@@ -33,8 +33,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from mixlaw.plan import Training
 from mixlaw.train.device import Compute
 from mixlaw.train.ladder import shape_of
-from mixlaw.train.model import Layout, Pack, pack_loss, rotary
+from mixlaw.train.model import Layout, pack_loss, rotary
 from mixlaw.train.optimizer import BETAS, Optimizer
+from mixlaw.train.pack import Pack
 from mixlaw.train.pretrained import llama_config
 
 ROUNDS, ROUND_S = 4, 0.6

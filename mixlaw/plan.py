@@ -87,6 +87,8 @@ class Training(Section):
             1.35 times as fast (`make bench-swarm`), which pays for the half minute of compiling each size in a long
             study, and needs a C++ compiler.
         micro_batches: pieces that a step's batch is computed in, one after another, where memory is short.
+        shard: whether the processes of torchrun share out the weights and moments of a run, for models too large for
+            one device; else each holds them all.
         initial: folder of a model of this project that every run goes on from, relative to the plan; fresh weights
             when absent. The schedule begins anew, as in continual pretraining.
     """
@@ -105,6 +107,7 @@ class Training(Section):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: Literal["auto"] | bool = "auto"
     micro_batches: Positive = 1
+    shard: bool = False
     initial: Path | None = None
 
     @model_validator(mode="after")

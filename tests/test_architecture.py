@@ -75,7 +75,9 @@ def test_functions_import_only_optional_extras(module: Path) -> None:
             ("mixlaw.train", "mixlaw.launch", "mixlaw.conduct")
         )
         draws = module.is_relative_to(PACKAGE / "cli") and name.startswith("mixlaw.report")
-        assert not inside or name.split(".")[0] in OPTIONAL or trains or draws, f"{module.name}:{line} imports {name}"
+        joins = name == "mixlaw.train.parallel.parallel"  # takes nearly as long to import as torch; for torchrun alone
+        allowed = name.split(".")[0] in OPTIONAL or trains or draws or joins
+        assert not inside or allowed, f"{module.name}:{line} imports {name}"
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -19,6 +19,7 @@ from mixlaw.train.device import Compute, compute_of
 from mixlaw.train.loop import PackRun, Reports, Row
 from mixlaw.train.members import Member, Setting
 from mixlaw.train.model import named
+from mixlaw.train.network import Buffers
 from mixlaw.train.pretrained import save_llama
 from mixlaw.train.processes import Processes, together
 from mixlaw.train.records import Writer
@@ -42,7 +43,7 @@ def numbers(setting: Setting, compute: Compute | None = None) -> dict[str, Any]:
     compute = compute or compute_of(setting.training)
     shared = setting.as_json()
     del shared["corpus"], shared["initial"]
-    apart = ("device", "precision", "compile", "initial")  # known by what they come to
+    apart = ("device", "precision", "compile", "shard", "initial")  # known by what they come to, if to anything
     shared["training"] = {key: value for key, value in shared["training"].items() if key not in apart}
     return {**shared, "device": compute.device.type, "bfloat16": compute.bfloat16, "compiled": compute.compiled}
 
@@ -151,7 +152,7 @@ def do(job: Job, writer: Writer, progress: Callable[[int], None]) -> None:
     for name, entry in entries.items():
         writer.member(name, {"numbers": entry, "threads": job.threads, "pack": job.runs})
     try:
-        run = _trained(job, _Told(writer, progress), processes)
+        run, weights = _trained(job, _Told(writer, progress), processes)
     except Exception as error:
         if processes.count == 1:
             raise
@@ -161,7 +162,7 @@ def do(job: Job, writer: Writer, progress: Callable[[int], None]) -> None:
             traceback.print_exc()
         os._exit(1)  # the others wait for this process in the middle of a step; torchrun ends them when it is gone
     if job.members[0].full:
-        _save_models(job, run)
+        _save_models(job, run, weights)
     if run.checkpoint is not None:
         run.checkpoint.forget()
 
@@ -172,7 +173,8 @@ def follow(processes: Processes) -> None:
         _trained(Job.from_json(content), _Silent(), processes)
 
 
-def _trained(job: Job, reports: Reports, processes: Processes) -> PackRun:
+def _trained(job: Job, reports: Reports, processes: Processes) -> tuple[PackRun, Buffers]:
+    """Train a pack; return the weights that are read too, since processes that share them out all have to be asked."""
     shared = numbers(job.setting)
     key = {"runs": {member.run: {**shared, "member": member.as_json()} for member in job.members}}
     path = job.folder / "checkpoints" / f"{job.name}.safetensors"
@@ -191,9 +193,9 @@ def _trained(job: Job, reports: Reports, processes: Processes) -> PackRun:
             processes=processes,
         )
         run.train()
+        return run, run.read.buffers
     finally:
         torch.set_num_threads(before)
-    return run
 
 
 def branch_of(job: Job, shared: Mapping[str, Any]) -> Checkpoint | None:
@@ -218,8 +220,8 @@ def reference_of(job: Job) -> Path | None:
     return None if reference is None else models_folder(job.folder) / reference
 
 
-def _save_models(job: Job, run: PackRun) -> None:
-    weights = named(run.layout, *run.read_buffers)
+def _save_models(job: Job, run: PackRun, buffers: Buffers) -> None:
+    weights = named(run.layout, *buffers)
     for index, member in enumerate(job.members):
         if run.alive[index]:
             own = {name: weight[index].detach().cpu() for name, weight in weights.items()}

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from mixlaw.train.device import Compute, compute_of
-from mixlaw.train.loop import compiled_loss
 from mixlaw.train.members import Member, Setting
-from mixlaw.train.model import Layout, Pack, pack_loss, rotary
+from mixlaw.train.model import Layout, rotary
 from mixlaw.train.optimizer import Optimizer
+from mixlaw.train.pack import Pack
 
 MEASURE_S = 1.5
 """Seconds of training to measure a size by, after a first step."""
@@ -103,16 +103,15 @@ def tokens_per_s(member: Member, setting: Setting, vocabulary: int, compute: Com
         torch.compiler.reset()  # else what was compiled for other shapes is compiled again for any shape, and is slower
     training = setting.training
     layout = Layout(member.shape, vocabulary)
-    pack = Pack.of(layout, range(members), compute.device, torch.float32)
+    pack = Pack.of(layout, range(members), compute.device, torch.float32, compiled=compute.compiled)
     optimizer = Optimizer(pack, training)
     turn = rotary(training.sequence_length, member.shape.head_width, compute.device, torch.float32)
     size = members, training.batch_tokens // training.sequence_length, training.sequence_length + 1
     batch = torch.randint(vocabulary, size, generator=torch.Generator().manual_seed(0)).to(compute.device)
-    loss = compiled_loss() if compute.compiled else pack_loss
     steps, started, elapsed = -1, 0.0, 0.0
     while steps < 2 or elapsed < MEASURE_S or (compute.device.type == "cuda" and steps % UNWATCHED):
         with compute.precision():
-            total = loss(layout, *pack.buffers, batch, turn).sum()
+            total = pack.losses(batch, turn).sum()
         torch.autograd.backward(total)
         optimizer.step(1e-4)
         steps += 1

@@ -5,6 +5,8 @@ the two. Averaging the weights of a constant-rate run does what the decay does, 
 be read wherever an average is kept (Hägele et al. 2024, 2405.18392; Sandler et al. 2023, 2301.11312).
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -17,23 +19,14 @@ as large as a seed's), the raw weights 0.03, 0.08 and 0.15 higher. Of 6, 10, 16,
 """
 
 
-class Average:
-    """Polynomial average of the buffers of a pack: step s of t weighs about (s / t)^SHARPNESS.
+@torch.no_grad()
+def take_in(averages: Sequence[Tensor], weights: Sequence[Tensor], step: int) -> None:
+    """Take the weights after `step`, counted from 1, into their averages: step s of t weighs about (s / t)^SHARPNESS.
 
     An exponential average forgets over a fixed number of steps, too many for an early read-out or too few for a late
     one; this one spans the same share of the run at every step, so that read-outs at all token counts are alike and one
     copy serves them all (Shamir & Zhang 2013, 1212.1824: average <- average + (g + 1) / (t + g) (weights - average)).
-
-    Args:
-        buffers: the weights; copied.
     """
-
-    def __init__(self, buffers: tuple[Tensor, Tensor]) -> None:
-        self.buffers = (buffers[0].detach().clone(), buffers[1].detach().clone())
-
-    @torch.no_grad()
-    def update(self, buffers: tuple[Tensor, ...], step: int) -> None:
-        """Take in the weights after `step`, counted from 1."""
-        share = (SHARPNESS + 1) / (step + SHARPNESS)
-        for average, buffer in zip(self.buffers, buffers, strict=True):
-            average.lerp_(buffer, share)
+    share = (SHARPNESS + 1) / (step + SHARPNESS)
+    for average, weight in zip(averages, weights, strict=True):
+        average.lerp_(weight, share)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -17,6 +16,9 @@ from mixlaw.files import replacing
 
 EVERY_S = 120.0
 """Seconds between checkpoints: what a kill costs at most."""
+
+FORM = "weights, moments and averages, each as two buffers"
+"""What a file holds; part of its key, so that files of another form are not resumed."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Checkpoint:
 
     def __init__(self, path: Path, specification: object, every_s: float = EVERY_S) -> None:
         self.path, self.every_s = path, every_s
-        text = json.dumps(specification, sort_keys=True)
+        text = json.dumps([FORM, specification], sort_keys=True)
         self.key = hashlib.sha256(text.encode()).hexdigest()
         self._last = time.monotonic()
 
@@ -63,11 +65,11 @@ class Checkpoint:
             save_file(tensors, temporary, metadata={"key": self.key, "step": str(step), "notes": json.dumps(notes)})
         self._last = time.monotonic()
 
-    def load(self, device: torch.device) -> Saved | None:
-        """What was kept last; None if there is nothing of this specification."""
+    def load(self) -> Saved | None:
+        """What was kept last, on the CPU; None if there is nothing of this specification."""
         if not self.path.is_file():
             return None
-        with safe_open(self.path, framework="pt", device=str(device)) as file:
+        with safe_open(self.path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("key") != self.key or "notes" not in metadata:
                 return None

@@ -9,7 +9,8 @@ from torch import Tensor
 from mixlaw.corpus.shards import Corpus
 from mixlaw.mixture import Array
 from mixlaw.train.device import Compute
-from mixlaw.train.model import Layout, rotary, token_losses
+from mixlaw.train.model import rotary
+from mixlaw.train.network import Network
 from mixlaw.train.processes import ALONE, Processes
 
 PIECE_TOKENS = 8192
@@ -53,24 +54,31 @@ class Validation:
         """Tokens predicted by one read-out of one member."""
         return self.sequences.shape[0] * (self.sequences.shape[1] - 1)
 
-    def losses(self, layout: Layout, buffers: tuple[Tensor, Tensor]) -> Array:
+    def losses(self, network: Network) -> Array:
         """Mean cross-entropy of each member on each target, (K, V), nats per token.
 
+        Every process takes the same number of passes: those of a network that is shared out wait for each other in
+        each.
+
         Args:
-            layout: what a member is made of.
-            buffers: (K, P1) and (K, P2), its weights: the trained ones or their average.
+            network: the trained one or its average.
         """
-        members, length = buffers[0].shape[0], self.sequences.shape[1] - 1
-        turn = rotary(length, layout.shape.head_width, self.compute.device, buffers[0].dtype)
+        members, count, length = network.members, len(self.sequences), self.sequences.shape[1] - 1
+        turn = rotary(length, network.layout.shape.head_width, self.compute.device, network.parts[0].dtype)
         piece = PIECE_TOKENS_CUDA if self.compute.device.type == "cuda" else PIECE_TOKENS
-        losses = torch.zeros(members, len(self.sequences), dtype=torch.float64, device=self.compute.device)
-        places = torch.arange(len(self.sequences), device=self.compute.device)[
-            self.processes.rank :: self.processes.count
-        ]
+        losses = torch.zeros(members, count, dtype=torch.float64, device=self.compute.device)
+        places = self._places()
         with self.compute.precision():
             for some in torch.split(places, max(1, piece // (members * length))):
-                batch = self.sequences[some].expand(members, -1, -1)
-                losses[:, some] = token_losses(layout, *buffers, batch, turn).mean(2).double()
+                batch = self.sequences[some % count].expand(members, -1, -1)
+                means = network.token_losses(batch, turn).mean(2).double()
+                losses[:, some[some < count]] = means[:, some < count]
         each = torch.split(self.processes.add(losses).cpu(), self.counts, 1)
         found: Array = torch.stack([part.mean(1) for part in each], 1).numpy()
         return found
+
+    def _places(self) -> Tensor:
+        """The sequences of this process, and beyond the last as many as the first process has more."""
+        rank, count = self.processes.rank, self.processes.count
+        end = -(-len(self.sequences) // count) * count
+        return torch.arange(rank, end, count, device=self.compute.device)

@@ -1,9 +1,9 @@
 """The one training path: a pack of members, trained in step, measured at the planned token counts."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,16 +15,18 @@ from mixlaw.corpus.shards import Corpus
 from mixlaw.mixture import Array
 from mixlaw.runs import LOSS, MIX
 from mixlaw.stages import FINAL, FINAL_SHARE
-from mixlaw.train.averaging import Average
+from mixlaw.train.averaging import take_in
 from mixlaw.train.checkpoint import Checkpoint, Saved
 from mixlaw.train.device import Compute
 from mixlaw.train.evaluation import Validation
 from mixlaw.train.feed import Batch, Feed
 from mixlaw.train.members import Member, Setting
-from mixlaw.train.model import Layout, Pack, pack_loss, rotary, weighable_token_losses
+from mixlaw.train.model import Layout, rotary
 from mixlaw.train.movers import Training, mover_of
 from mixlaw.train.moving import Moving
+from mixlaw.train.network import Network
 from mixlaw.train.optimizer import Optimizer
+from mixlaw.train.pack import Pack, drawn
 from mixlaw.train.passes import Passes
 from mixlaw.train.pretrained import load_llama
 from mixlaw.train.processes import ALONE, Processes
@@ -50,18 +52,6 @@ class Reports(Protocol):
 
     def trained(self, tokens: int) -> None:
         """So many more tokens were trained on, over all members."""
-
-
-@cache
-def compiled_loss() -> Callable[..., Tensor]:
-    """`pack_loss`, compiled once a process: the packs that follow one another in it share what was compiled."""
-    return torch.compile(pack_loss)
-
-
-@cache
-def compiled_weighable() -> Callable[..., Tensor]:
-    """`weighable_token_losses`, likewise."""
-    return torch.compile(weighable_token_losses)
 
 
 @dataclass
@@ -108,14 +98,11 @@ class PackRun:
             self.compute,
             self.processes,
         )
-        seeds = [member.seed for member in self.members]
-        self.pack = Pack.of(self.layout, seeds, self.compute.device, torch.float32)
-        if self.setting.initial is not None:
-            self._go_on_from(self.setting.initial)
+        self.pack = self._network()
         self.optimizer = Optimizer(self.pack, training)
-        self.average = Average(self.pack.buffers) if training.schedule == "constant" else None
+        self.average = self.pack.twin() if training.schedule == "constant" else None
         self.turn = rotary(training.sequence_length, first.shape.head_width, self.compute.device, torch.float32)
-        self.passes = self._passes()
+        self.passes = Passes(self.pack, self.turn, self.compute, self.processes, training.micro_batches)
         self.moving = self._moving(first) if first.moves else None
         self.whole = None if self.moving else self.feed.totals(self.read_outs[-1])
         self.rows: list[Row] = []
@@ -123,24 +110,20 @@ class PackRun:
         self.training_loss = torch.zeros(len(self.members), device=self.compute.device)
         self.alive = [True] * len(self.members)
 
-    @torch.no_grad()
-    def _go_on_from(self, folder: Path) -> None:
-        """Give every member the weights of a model."""
-        rows = load_llama(folder, self.layout, self.compute.device)
-        for buffer, row in zip(self.pack.buffers, rows, strict=True):
-            buffer.copy_(row.expand_as(buffer))
+    def _network(self) -> Network:
+        """The members as they begin: fresh, or with the weights of a model."""
+        seeds, layout, compute = [member.seed for member in self.members], self.layout, self.compute
+        network: Network
+        if self.processes.count == 1:
+            network = Pack.of(layout, seeds, compute.device, torch.float32, compiled=compute.compiled)
+        else:
+            from mixlaw.train.parallel import parallel
 
-    def _passes(self) -> Passes:
-        compiled = self.compute.compiled
-        return Passes(
-            pack=self.pack,
-            turn=self.turn,
-            compute=self.compute,
-            processes=self.processes,
-            pieces=self.setting.training.micro_batches,
-            loss=compiled_loss() if compiled else pack_loss,
-            weighable=compiled_weighable() if compiled else weighable_token_losses,
-        )
+            network = parallel(layout, len(seeds), compute, self.processes, sharded=self.setting.training.shard)
+            network.fill(drawn(layout, seeds))
+        if self.setting.initial is not None:
+            network.fill(load_llama(self.setting.initial, layout))
+        return network
 
     def _moving(self, member: Member) -> Moving:
         training = Training(member, self.setting, self.corpus, self.passes, self.feed.size)
@@ -161,9 +144,9 @@ class PackRun:
                     return
 
     @property
-    def read_buffers(self) -> tuple[Tensor, Tensor]:
-        """The weights that are measured and kept: averaged along a constant rate, as they are after a decay."""
-        return self.pack.buffers if self.average is None else self.average.buffers
+    def read(self) -> Network:
+        """What is measured and kept: the average along a constant rate, whose weights are as they are after a decay."""
+        return self.average or self.pack
 
     def _change(self, step: int) -> int:
         """Between two steps, change what is due; return the step after which something may change next."""
@@ -187,7 +170,7 @@ class PackRun:
             self.training_loss += self.passes.plain(batch.tokens)
         self.optimizer.step(self._rate(step))
         if self.average is not None:
-            self.average.update(self.pack.buffers, step)
+            take_in(self.average.parts, self.pack.parts, step)
         self.reports.trained(len(self.members) * self.setting.training.batch_tokens)
 
     def _after(self, step: int) -> None:
@@ -197,7 +180,7 @@ class PackRun:
             self.reports.weights(self.entries[-1])
         if step in self.read_outs:
             self._read_out(step)
-        elif self.checkpoint is not None and self.processes.first and self.checkpoint.due():
+        elif self.checkpoint is not None and self.processes.agree(self.checkpoint.due()):
             self._save(self.checkpoint, step)
 
     def _read_out(self, step: int) -> None:
@@ -205,7 +188,7 @@ class PackRun:
         span = step - max((earlier for earlier in self.read_outs if earlier < step), default=0)
         training_losses = (self.processes.add(self.training_loss) / span / self.processes.count).tolist()
         self.training_loss.zero_()
-        losses = self.validation.losses(self.layout, self.read_buffers)
+        losses = self.validation.losses(self.read)
         read = self.feed.read(step)
         for index, member in enumerate(self.members):
             if not self.alive[index]:
@@ -272,31 +255,34 @@ class PackRun:
         }
         return {FINAL_SHARE: (last - switch) / last, **finals}
 
+    def _kept(self) -> dict[str, tuple[Tensor, ...]]:
+        """By name all that has the form of the weights."""
+        averages = {} if self.average is None else {"average": self.average.parts}
+        moments = {"mean": self.optimizer.means, "square": self.optimizer.squares}
+        return {"weights": self.pack.parts, **moments, **averages}
+
     def _state(self) -> dict[str, Tensor]:
-        averages = {f"average.{i}": buffer for i, buffer in enumerate(self.average.buffers if self.average else ())}
-        moments = {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
-        return {
-            "matrices": self.pack.matrices,
-            "others": self.pack.others,
-            "training_loss": self.training_loss,
-            "alive": torch.tensor(self.alive),
-            **averages,
-            **moments,
-        }
+        state = {"training_loss": self.training_loss, "alive": torch.tensor(self.alive)}
+        for name, parts in self._kept().items():
+            matrices, others = self.pack.whole(parts)
+            state |= {f"{name}.matrices": matrices, f"{name}.others": others}
+        return state
 
     def _save(self, checkpoint: Checkpoint, step: int) -> None:
+        """Keep the state; every process has its part in it, and the first writes."""
+        state = self._state()
         if self.processes.first:
             moving = None if self.moving is None else self.moving.state()
             told = {"rows": self.rows, "entries": self.entries}
-            checkpoint.save(step, self._state(), {"feed": self.feed.state(), "moving": moving, **told})
+            checkpoint.save(step, state, {"feed": self.feed.state(), "moving": moving, **told})
 
     def _resume(self) -> int:
         """Go on from the checkpoint, or else from where a branch begins; return the step it was saved after."""
-        own = None if self.checkpoint is None else self.checkpoint.load(self.compute.device)
+        own = None if self.checkpoint is None else self.checkpoint.load()
         if own is not None:
             self._restore(own)
             return own.step
-        branch = None if self.branch is None else self.branch.load(self.compute.device)
+        branch = None if self.branch is None else self.branch.load()
         if branch is None:
             return 0
         self._restore(branch)
@@ -311,16 +297,12 @@ class PackRun:
 
     def _restore(self, saved: Saved) -> None:
         state = saved.tensors
-        with torch.no_grad():
-            self.pack.matrices.copy_(state["matrices"])
-            self.pack.others.copy_(state["others"])
-        self.optimizer.restore(
-            saved.step,
-            {name.removeprefix("optimizer."): value for name, value in state.items() if name.startswith("optimizer.")},
-        )
-        for place, buffer in enumerate(self.average.buffers if self.average else ()):
-            buffer.copy_(state[f"average.{place}"])
-        self.training_loss = state["training_loss"]
+        for name, parts in self._kept().items():
+            given = self.pack.local((state[f"{name}.matrices"], state[f"{name}.others"]))
+            for part, own in zip(parts, given, strict=True):
+                part.copy_(own)
+        self.optimizer.steps = saved.step
+        self.training_loss = state["training_loss"].to(self.compute.device)
         self.alive = state["alive"].tolist()
         self.feed.restore(saved.notes["feed"])
         self.rows, self.entries = list(saved.notes["rows"]), list(saved.notes["entries"])

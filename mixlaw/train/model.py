@@ -6,7 +6,7 @@ model trained alone, to rounding. K = 1 is the plain model.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,9 @@ EPSILON = 1e-5
 ROTARY_BASE = 10_000.0
 """Base of the rotary frequencies (Su et al. 2021, 2104.09864)."""
 
+NORMS = ("attention_norm", "feed_forward_norm")
+"""The norms of a block."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -35,26 +38,26 @@ class Layout:
     vocabulary: int
 
     @property
-    def matrices(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of the weights that decay."""
+    def block(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of a block's weights that decay."""
         width, inner = self.shape.width, self.shape.inner
-        block = {
+        return {
             "qkv": (3 * width, width),
             "out": (width, width),
             "gate_up": (2 * inner, width),
             "down": (width, inner),
         }
-        return {f"{layer}.{name}": size for layer in range(self.shape.layers) for name, size in block.items()}
+
+    @property
+    def matrices(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the weights that decay, block after block."""
+        return {f"{layer}.{name}": size for layer in range(self.shape.layers) for name, size in self.block.items()}
 
     @property
     def others(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the weights that do not decay."""
         width = self.shape.width
-        norms = {
-            f"{layer}.{name}": (width,)
-            for layer in range(self.shape.layers)
-            for name in ("attention_norm", "feed_forward_norm")
-        }
+        norms = {f"{layer}.{name}": (width,) for layer in range(self.shape.layers) for name in NORMS}
         return {"embedding": (self.vocabulary, width), "head": (self.vocabulary, width), **norms, "norm": (width,)}
 
 
@@ -88,45 +91,15 @@ def initial_weights(layout: Layout, seed: int) -> tuple[Tensor, Tensor]:
     )
 
 
-class Pack:
-    """K members of one shape, as two buffers of shape (K, P): row k is the whole of member k.
-
-    Args:
-        layout: what a member is made of.
-        matrices, others: (K, P1) and (K, P2), the buffers.
-    """
-
-    def __init__(self, layout: Layout, matrices: Tensor, others: Tensor) -> None:
-        self.layout = layout
-        self.matrices = matrices.requires_grad_()
-        self.others = others.requires_grad_()
-
-    @classmethod
-    def of(cls, layout: Layout, seeds: Sequence[int], device: torch.device, dtype: torch.dtype) -> "Pack":
-        """Fresh members, one per seed."""
-        rows = [initial_weights(layout, seed) for seed in seeds]
-        matrices, others = (torch.stack(part).to(device, dtype) for part in zip(*rows, strict=True))
-        return cls(layout, matrices, others)
-
-    @property
-    def buffers(self) -> tuple[Tensor, Tensor]:
-        """The two leaves that hold every weight."""
-        return self.matrices, self.others
-
-    def member(self, index: int) -> dict[str, Tensor]:
-        """One member's weights by name, as copies on the CPU."""
-        return {
-            name: weight[index].detach().cpu().clone() for name, weight in named(self.layout, *self.buffers).items()
-        }
-
-
 def named(layout: Layout, matrices: Tensor, others: Tensor) -> dict[str, Tensor]:
     """Views of the buffers by name, each (K, *shape); gradients flow back to the buffers in one concatenation."""
-    views: dict[str, Tensor] = {}
-    for part, buffer in ((layout.matrices, matrices), (layout.others, others)):
-        pieces = buffer.split_with_sizes([math.prod(size) for size in part.values()], 1)
-        views |= {name: piece.view(-1, *size) for (name, size), piece in zip(part.items(), pieces, strict=True)}
-    return views
+    return views(layout.matrices, matrices) | views(layout.others, others)
+
+
+def views(sizes: Mapping[str, tuple[int, ...]], buffer: Tensor) -> dict[str, Tensor]:
+    """Cut rows (K, P) into weights (K, *shape) by name, in order."""
+    pieces = buffer.split_with_sizes([math.prod(size) for size in sizes.values()], 1)
+    return {name: piece.view(-1, *size) for (name, size), piece in zip(sizes.items(), pieces, strict=True)}
 
 
 def rotary(length: int, width: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -148,21 +121,38 @@ def final_states(layout: Layout, weights: dict[str, Tensor], tokens: Tensor, tur
     Returns:
         (K, B * S, d), normed states that the head reads.
     """
-    members, batch, length = tokens.shape
-    width, shape = layout.shape.width, layout.shape
-    index = tokens.reshape(members, -1, 1).expand(-1, -1, width)
-    stream = weights["embedding"].gather(1, index)
-    for layer in range(shape.layers):
-        normed = _norm(stream, weights[f"{layer}.attention_norm"])
-        mixed = torch.bmm(normed, weights[f"{layer}.qkv"].transpose(1, 2))
-        query, key, value = mixed.view(members * batch, length, 3, shape.heads, -1).permute(2, 0, 3, 1, 4)
-        read = functional.scaled_dot_product_attention(_turned(query, turn), _turned(key, turn), value, is_causal=True)
-        read = read.transpose(1, 2).reshape(members, batch * length, width)
-        stream = stream + torch.bmm(read, weights[f"{layer}.out"].transpose(1, 2))
-        normed = _norm(stream, weights[f"{layer}.feed_forward_norm"])
-        gate, up = torch.bmm(normed, weights[f"{layer}.gate_up"].transpose(1, 2)).chunk(2, -1)
-        stream = stream + torch.bmm(functional.silu(gate) * up, weights[f"{layer}.down"].transpose(1, 2))
-    return _norm(stream, weights["norm"])
+    stream = embedded(weights["embedding"], tokens)
+    for layer in range(layout.shape.layers):
+        own = {name: weights[f"{layer}.{name}"] for name in (*layout.block, *NORMS)}
+        stream = block(layout.shape, own, stream, turn)
+    return normed(stream, weights["norm"])
+
+
+def embedded(embedding: Tensor, tokens: Tensor) -> Tensor:
+    """The stream (K, B * S, d) that the first block reads, of tokens (K, B, S)."""
+    return embedding.gather(1, tokens.reshape(tokens.shape[0], -1, 1).expand(-1, -1, embedding.shape[2]))
+
+
+def block(shape: Shape, weights: Mapping[str, Tensor], stream: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+    """One block of the decoder: the stream (K, B * S, d) with what attention and feed-forward add to it.
+
+    Args:
+        shape: of a member.
+        weights: of the block by name, `Layout.block` and `NORMS`, each (K, *shape).
+        stream: (K, B * S, d).
+        turn: from `rotary`, for a length of S.
+    """
+    members, count, width = stream.shape
+    length = turn[0].shape[0]
+    mixed = torch.bmm(normed(stream, weights["attention_norm"]), weights["qkv"].transpose(1, 2))
+    heads = mixed.view(members * (count // length), length, 3, shape.heads, -1)
+    query, key, value = heads.permute(2, 0, 3, 1, 4)
+    read = functional.scaled_dot_product_attention(_turned(query, turn), _turned(key, turn), value, is_causal=True)
+    read = read.transpose(1, 2).reshape(members, count, width)
+    stream = stream + torch.bmm(read, weights["out"].transpose(1, 2))
+    inner = torch.bmm(normed(stream, weights["feed_forward_norm"]), weights["gate_up"].transpose(1, 2))
+    gate, up = inner.chunk(2, -1)
+    return stream + torch.bmm(functional.silu(gate) * up, weights["down"].transpose(1, 2))
 
 
 def pack_loss(layout: Layout, matrices: Tensor, others: Tensor, batch: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
@@ -203,7 +193,8 @@ def token_losses(
     return losses.view(batch.shape[0], batch.shape[1], -1)
 
 
-def _norm(stream: Tensor, gain: Tensor) -> Tensor:
+def normed(stream: Tensor, gain: Tensor) -> Tensor:
+    """RMS norm (Zhang & Sennrich 2019, 1910.07467) of a stream (K, n, d) under gains (K, d)."""
     return functional.rms_norm(stream, stream.shape[-1:], None, EPSILON) * gain.unsqueeze(1)
 
 

@@ -20,7 +20,8 @@ from mixlaw.online.odm import BatchLosses, Odm
 from mixlaw.online.simplex import by_domain, uniform
 from mixlaw.train.feed import Batch
 from mixlaw.train.members import Member, Setting
-from mixlaw.train.passes import Passes, Slope
+from mixlaw.train.network import Slope
+from mixlaw.train.passes import Passes
 from mixlaw.train.pretrained import load_llama
 from mixlaw.train.probes import Probes
 
@@ -109,7 +110,8 @@ class DoremiMover(Mover):
         self.method = settings.begin(_start(training))
         self.training = training
         passes = training.passes
-        self.reference = load_llama(reference, passes.pack.layout, passes.compute.device)
+        self.reference = passes.pack.twin()
+        self.reference.fill(load_llama(reference, passes.pack.layout))
 
     def factors(self, batch: Batch, means: Array, losses: Tensor) -> Array | None:
         """See `Mover.factors`: the weights move on this batch first, and then weigh it."""

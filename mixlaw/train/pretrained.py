@@ -94,8 +94,8 @@ def from_llama(layout: Layout, weights: Mapping[str, Tensor]) -> dict[str, Tenso
     return found
 
 
-def load_llama(folder: Path, layout: Layout, device: torch.device) -> tuple[Tensor, Tensor]:
-    """The two buffers, (1, P1) and (1, P2), of a model that `save_llama` wrote.
+def load_llama(folder: Path, layout: Layout) -> tuple[Tensor, Tensor]:
+    """The two buffers, (1, P1) and (1, P2), on the CPU, of a model that `save_llama` wrote.
 
     Raises:
         Refused: if it is not there, or of another shape.
@@ -103,7 +103,7 @@ def load_llama(folder: Path, layout: Layout, device: torch.device) -> tuple[Tens
     path = folder / WEIGHTS
     if not path.is_file():
         raise Refused(f"{path} does not exist; train the run '{folder.name}' again")
-    weights = from_llama(layout, load_file(path, device=str(device)))
+    weights = from_llama(layout, load_file(path))
     for part in (layout.matrices, layout.others):
         for name, size in part.items():
             if tuple(weights[name].shape) != size:

@@ -73,14 +73,21 @@ class Processes:
         """What the first process says, as JSON; the others pass None and wait."""
         if self.count == 1:
             return content
-        device = torch.device("cuda") if distributed.get_backend() == "nccl" else torch.device("cpu")
         text = json.dumps(content).encode() if self.first else b""
-        length = self.add(torch.tensor([len(text)], dtype=torch.int64, device=device))
-        data = torch.zeros(int(length), dtype=torch.uint8, device=device)
+        length = self.add(torch.tensor([len(text)], dtype=torch.int64))
+        data = torch.zeros(int(length), dtype=torch.uint8)
         if self.first:
             data.copy_(torch.from_numpy(np.frombuffer(text, dtype=np.uint8).copy()))
         distributed.broadcast(data, 0)
-        return json.loads(data.cpu().numpy().tobytes())
+        return json.loads(data.numpy().tobytes())
+
+    def agree(self, due: bool) -> bool:
+        """Whether something is due by the clock of the first process; asked from CPU to CPU, no GPU waits."""
+        if self.count == 1:
+            return due
+        answer = torch.tensor([due], dtype=torch.uint8)
+        distributed.broadcast(answer, 0)
+        return bool(answer)
 
     def part(self) -> None:
         """Wait for all and leave them; a process that just ended could break the connections of one still at work."""
@@ -92,18 +99,32 @@ class Processes:
 ALONE = Processes()
 
 
+TOLD = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+"""What `torchrun` tells each of its processes through the environment."""
+
+
 def together() -> Processes:
     """This process among those that `torchrun` started; alone, if it did not.
 
-    The first call joins them, with NCCL where every process has a GPU of its own and gloo elsewhere.
+    A WORLD_SIZE that a cluster sets for every shell means nothing without a rank. The first call joins the others:
+    tensors on GPUs meet through NCCL where every process has a GPU of its own, all others through gloo.
+
+    Raises:
+        Refused: for a process that has a rank among several but was not told where to meet the others.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
+    environment = os.environ
+    if "RANK" not in environment or environment.get("WORLD_SIZE", "1") == "1":
         return ALONE
+    missing = [name for name in TOLD if name not in environment]
+    if missing:
+        raise Refused(
+            f"RANK is {environment['RANK']} and {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set; "
+            "start the processes with torchrun, which sets all of them, or unset RANK to train in this one alone"
+        )
     if not distributed.is_initialized():
-        gpus, place = torch.cuda.device_count(), int(os.environ.get("LOCAL_RANK", "0"))
+        gpus, place = torch.cuda.device_count(), int(environment["LOCAL_RANK"])
         if gpus > place:
             torch.cuda.set_device(place)
-        backend = "nccl" if gpus >= int(os.environ.get("LOCAL_WORLD_SIZE", count)) else "gloo"
-        distributed.init_process_group(backend, timeout=PATIENCE)
-    return Processes(distributed.get_rank(), count)
+        each = gpus >= int(environment.get("LOCAL_WORLD_SIZE", environment["WORLD_SIZE"]))
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if each else "gloo", timeout=PATIENCE)
+    return Processes(distributed.get_rank(), distributed.get_world_size())

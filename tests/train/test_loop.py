@@ -144,7 +144,7 @@ def test_a_loss_is_the_mean_over_the_first_validation_sequences(tiny_corpus: Pat
     run = PackRun([member("m", MIXED, 2)], setting(tiny_corpus), corpus, CPU, heard)
     run.train()
     batch = torch.tensor(corpus.sequences("digits", "validation", 32)[:16].astype("int64")).unsqueeze(0)
-    expected = token_losses(run.layout, *run.read_buffers, batch, run.turn).double().mean().item()
+    expected = token_losses(run.layout, *run.read.buffers, batch, run.turn).double().mean().item()
     assert heard.rows[-1]["loss.digits"] == pytest.approx(expected, rel=1e-5)
 
 
@@ -183,7 +183,7 @@ def test_a_member_that_diverges_is_named_and_its_neighbours_go_on(
         [member("a", MIXED, 1), member("b", MIXED, 2)], setting(tiny_corpus), open_corpus(tiny_corpus), CPU, heard
     )
     with torch.no_grad():
-        run.pack.matrices[0, 0] = torch.nan
+        run.pack.buffers[0][0, 0] = torch.nan
     run.train()
     assert heard.failures == {"a": "the loss is not a number at 2560 tokens"}
     assert [row["run"] for row in heard.rows] == ["b", "b"]

@@ -13,8 +13,9 @@ from mixlaw.corpus.shards import open_corpus
 from mixlaw.plan import Training
 from mixlaw.train import cross_entropy
 from mixlaw.train.ladder import LADDER, Shape, ladder, shape_of
-from mixlaw.train.model import Layout, Pack, initial_weights, named, pack_loss, rotary, token_losses
+from mixlaw.train.model import Layout, initial_weights, named, pack_loss, rotary, token_losses
 from mixlaw.train.optimizer import BETAS, Optimizer
+from mixlaw.train.pack import Pack
 from mixlaw.train.pretrained import llama_config, save_llama, to_llama
 
 SHAPE = Shape("test", width=16, layers=2, heads=2, inner=24)

@@ -95,13 +95,13 @@ def trained(setting: Setting, of: Member, **kept: Any) -> tuple[PackRun, Heard]:
 
 
 def bits(run: PackRun) -> tuple[bytes, ...]:
-    return tuple(buffer.detach().numpy().tobytes() for buffer in (*run.pack.buffers, *run.read_buffers))
+    return tuple(buffer.detach().numpy().tobytes() for buffer in (*run.pack.buffers, *run.read.buffers))
 
 
 @pytest.fixture
 def reference(setting: Setting, tmp_path: Path) -> Path:
     run, _ = trained(setting, member(Mixture.uniform(DOMAINS)))
-    own = {name: weight[0] for name, weight in named(run.layout, *run.read_buffers).items()}
+    own = {name: weight[0] for name, weight in named(run.layout, *run.read.buffers).items()}
     save_llama(tmp_path / "reference", run.layout, own, run.corpus, 32)
     return tmp_path / "reference"
 
@@ -259,7 +259,9 @@ def test_grape_holds_one_gradient_beside_the_one_it_measures(setting: Setting, m
 def test_a_measured_gradient_is_that_of_autograd(setting: Setting) -> None:
     run, _ = run_of(setting, member())
     with torch.no_grad():
-        run.pack.others.add_(0.05 * torch.randn(run.pack.others.shape, generator=torch.Generator().manual_seed(0)))
+        run.pack.buffers[1].add_(
+            0.05 * torch.randn(run.pack.buffers[1].shape, generator=torch.Generator().manual_seed(0))
+        )
     batches = [torch.randint(256, (4, 33), generator=torch.Generator().manual_seed(seed)) for seed in (1, 2)]
     losses = [pack_loss(run.layout, *run.pack.buffers, batch.unsqueeze(0), run.turn).sum() for batch in batches]
     slopes = [torch.autograd.grad(loss, run.pack.buffers) for loss in losses]
@@ -293,7 +295,7 @@ def test_doremi_weighs_by_the_excess_over_its_reference_token_by_token(setting: 
     assert run.moving is not None and run.moving.mover is not None
     batch = next(iter(run.feed.batches(0, 1, CPU)))
     losses = token_losses(run.layout, *run.pack.buffers, batch.tokens, run.turn)
-    others = token_losses(run.layout, *load_llama(reference, run.layout, CPU.device), batch.tokens, run.turn)
+    others = token_losses(run.layout, *load_llama(reference, run.layout), batch.tokens, run.turn)
     excess = (losses - others).clamp(min=0)[0].double().numpy()
     weights = run.moving.weights(1, batch, losses)[0].numpy()
     scores = np.array([excess[batch.domains[0] == domain].mean() for domain in range(3)])
@@ -306,7 +308,7 @@ def test_doremi_weighs_by_the_excess_over_its_reference_token_by_token(setting: 
 def test_a_model_that_was_saved_is_the_reference_that_is_loaded(setting: Setting, tmp_path: Path) -> None:
     run, _ = run_of(setting, member())
     save_llama(tmp_path / "model", run.layout, run.pack.member(0), run.corpus, 32)
-    for ours, theirs in zip(load_llama(tmp_path / "model", run.layout, CPU.device), run.pack.buffers, strict=True):
+    for ours, theirs in zip(load_llama(tmp_path / "model", run.layout), run.pack.buffers, strict=True):
         assert torch.equal(ours, theirs)
 
 

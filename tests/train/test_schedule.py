@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mixlaw.plan import Training
-from mixlaw.train.averaging import SHARPNESS, Average
+from mixlaw.train.averaging import SHARPNESS, take_in
 from mixlaw.train.schedule import learning_rate, peak_rate
 
 
@@ -55,10 +55,10 @@ def test_the_rate_is_inverse_to_the_width() -> None:
 def test_the_average_weighs_a_step_by_a_power_of_its_place_in_the_run() -> None:
     steps = 400
     path = torch.eye(steps, dtype=torch.float64)
-    average = Average((torch.full((1, steps), 1e3, dtype=torch.float64), torch.zeros(1, 1)))
+    average = torch.full((1, steps), 1e3, dtype=torch.float64)
     for step in range(1, steps + 1):
-        average.update((path[step - 1 : step], torch.zeros(1, 1)), step)
-    weights = average.buffers[0][0]
+        take_in([average], [path[step - 1 : step]], step)
+    weights = average[0]
     rising = [math.comb(step + SHARPNESS - 1, SHARPNESS) for step in range(1, steps + 1)]
     expected = torch.tensor([count / sum(rising) for count in rising], dtype=torch.float64)
     assert torch.allclose(weights, expected, rtol=1e-10, atol=0)
@@ -67,8 +67,8 @@ def test_the_average_weighs_a_step_by_a_power_of_its_place_in_the_run() -> None:
 
 @pytest.mark.parametrize("steps", [50, 500, 2000])
 def test_the_average_spans_the_same_share_of_the_run_at_every_read_out(steps: int) -> None:
-    average = Average((torch.zeros(1, 1, dtype=torch.float64), torch.zeros(1, 1)))
+    average = torch.zeros(1, 1, dtype=torch.float64)
     for step in range(1, steps + 1):
-        average.update((torch.full((1, 1), float(step), dtype=torch.float64), torch.zeros(1, 1)), step)
-    age = (steps - average.buffers[0].item()) / steps
+        take_in([average], [torch.full((1, 1), float(step), dtype=torch.float64)], step)
+    age = (steps - average.item()) / steps
     assert age == pytest.approx(1 / (SHARPNESS + 2), rel=0.05)

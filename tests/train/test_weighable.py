@@ -5,7 +5,8 @@ import torch
 
 from mixlaw.train.cross_entropy import head_loss, token_head_loss
 from mixlaw.train.ladder import Shape
-from mixlaw.train.model import Layout, Pack, pack_loss, rotary, weighable_token_losses
+from mixlaw.train.model import Layout, pack_loss, rotary, weighable_token_losses
+from mixlaw.train.pack import Pack
 
 CPU = torch.device("cpu")
 LAYOUT = Layout(Shape("small", width=16, layers=2, heads=2, inner=32), 61)
