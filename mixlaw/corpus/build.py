@@ -4,9 +4,7 @@ import hashlib
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -18,6 +16,7 @@ from mixlaw.corpus.readers import Skipped
 from mixlaw.corpus.shards import FORMAT, MANIFEST, SPLITS, TOKENIZER, Corpus, open_corpus
 from mixlaw.corpus.spool import NOTICE_BYTES, Notice, Texts, held_out, spool
 from mixlaw.corpus.tokenizer import Tokenizer, train_tokenizer
+from mixlaw.corpus.whole_folder import whole_folder
 from mixlaw.errors import Refused
 from mixlaw.files import read_json, sha256, write_json
 
@@ -62,7 +61,7 @@ def build_corpus(
     if not 0 < validation <= 0.5:
         raise Refused(f"a share of {validation} cannot be held out for validation; ask for more than 0 and at most 0.5")
     check_out(out, replace)
-    with _whole_folder(out) as folder:
+    with whole_folder(out) as folder:
         spooled = folder / "text"
         spooled.mkdir()
         texts = spool(sources, spooled, notice)
@@ -164,27 +163,3 @@ def _write_shard(
         os.fsync(file.fileno())
     progress(done)
     return {"file": name, "documents": last - first, "bytes": done, "tokens": tokens, "sha256": digest.hexdigest()}
-
-
-@contextmanager
-def _whole_folder(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `out` that becomes it when the block ends well, and is removed otherwise."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    except OSError as error:
-        raise Refused(f"{out} cannot be written: {error.strerror}; choose another folder") from error
-    old = temporary.with_name(temporary.name + ".old")
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        if out.exists():
-            out.rename(old)
-        temporary.rename(out)
-    except OSError as error:
-        raise Refused(f"{out} cannot be written: {error.strerror}; make room, or choose another folder") from error
-    finally:
-        if old.exists() and not out.exists():
-            old.rename(out)
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

@@ -77,5 +77,7 @@ class Checkpoint:
         return Saved(int(metadata["step"]), tensors, json.loads(metadata["notes"]))
 
     def forget(self) -> None:
-        """Delete the file: the pack is done."""
+        """Delete the file, and what a kill in the middle of a save has left: the pack is done."""
         self.path.unlink(missing_ok=True)
+        for torn in self.path.parent.glob(f".{self.path.stem}.*{self.path.suffix}"):
+            torn.unlink(missing_ok=True)

@@ -47,7 +47,7 @@ class Recorded:
 class Writer:
     """Appends records to one file that no other process writes.
 
-    A torn last line, left by a kill, is cut off first.
+    A torn last line, left by a kill, is cut off first. The file's name is on disk before anything is written to it.
 
     Args:
         path: of the file; made if absent.
@@ -61,6 +61,8 @@ class Writer:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("ab", buffering=0)
+            for folder in (path.parent, path.parent.parent):
+                _on_disk(folder)
         except OSError as error:
             raise Refused(f"{path} cannot be written: {error.strerror}; choose another folder") from error
         try:
@@ -163,3 +165,16 @@ def _own(handle: int, path: Path) -> None:
             if time.monotonic() > deadline:
                 raise Refused(f"{path} is being written by another process; wait for it, or stop it") from None
             time.sleep(0.1)
+        except OSError as error:
+            raise Refused(
+                f"{path} lies on a file system that keeps no locks ({error.strerror}); put the study on one that does"
+            ) from error
+
+
+def _on_disk(folder: Path) -> None:
+    """Flush the names in a folder: a file whose name is lost is lost, however often it was flushed itself."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

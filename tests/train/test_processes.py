@@ -15,11 +15,13 @@ import torch
 
 from mixlaw.corpus.shards import open_corpus
 from mixlaw.errors import Refused
+from mixlaw.train.device import Compute
 from mixlaw.train.ladder import Shape
 from mixlaw.train.model import Layout
 from mixlaw.train.pack import Pack
+from mixlaw.train.parallel import parallel
 from mixlaw.train.pretrained import save_llama
-from mixlaw.train.processes import Processes
+from mixlaw.train.processes import Processes, together
 
 TRAIN = """
 import json, sys
@@ -205,3 +207,34 @@ def test_sequences_that_cannot_be_shared_evenly_are_refused() -> None:
     assert Processes(1, 4).share(8) == slice(2, 4)
     with pytest.raises(Refused, match="9 sequences a step cannot be shared evenly by 4 processes"):
         Processes(0, 4).share(9)
+
+
+TORCHRUN = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in TORCHRUN:
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def test_a_world_size_that_a_cluster_sets_for_every_shell_is_not_torchrun(environment: pytest.MonkeyPatch) -> None:
+    assert together() == Processes(0, 1)
+    environment.setenv("WORLD_SIZE", "64")
+    environment.setenv("MASTER_PORT", "29500")
+    assert together() == Processes(0, 1)
+
+
+@pytest.mark.parametrize("missing", ["LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"])
+def test_a_rank_without_a_place_to_meet_the_others_is_refused(environment: pytest.MonkeyPatch, missing: str) -> None:
+    for name, value in TORCHRUN.items():
+        environment.setenv(name, value)
+    environment.delenv(missing)
+    with pytest.raises(Refused, match=f"RANK is 1 and {missing} is not set; start the processes with torchrun"):
+        together()
+
+
+def test_several_members_are_not_shared_out_together() -> None:
+    with pytest.raises(ValueError, match="2 members are shared out together"):
+        parallel(WEIGHTS, 2, Compute(torch.device("cpu")), Processes(0, 2), sharded=True)

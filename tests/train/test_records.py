@@ -1,5 +1,7 @@
 """A row that was told of is on disk, whatever kills the writer, and damage is seen."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -118,3 +120,24 @@ except Refused as error:
     )
     assert "what was measured before is kept" in answer.stdout
     assert set(read_records(tmp_path).rows["a"]) == {1}
+
+
+def test_the_name_of_a_new_file_is_on_disk_before_anything_is_told_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr("os.fsync", lambda handle: flushed.append(str(Path(f"/proc/self/fd/{handle}").readlink())))
+    written(tmp_path / "study" / "runs")
+    file = str(tmp_path / "study" / "runs" / "records-1.jsonl")
+    assert flushed == [str(tmp_path / "study" / "runs"), str(tmp_path / "study"), file, file, file]
+
+
+def test_a_file_system_that_keeps_no_locks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(handle: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(
+        Refused, match=r"records-1.jsonl lies on a file system that keeps no locks \(No locks available"
+    ):
+        Writer(tmp_path / "records-1.jsonl")
