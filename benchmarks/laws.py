@@ -235,7 +235,8 @@ def exponential_fits() -> str:
         rows.append([name, float(np.median(ratios)), float(ratios.max()), above, ours, rival, f"1/{rival / ours:.0f}"])
     return _section(
         "The exponential law's fit beside general minimisers",
-        "Our objective over the lowest that the rival finds, by target; below 1 ours is lower. CPU seconds for all "
+        "The objective that we reach over the lowest that the rival finds, by target; below 1 ours is lower. The first "
+        "rival minimises our objective, and we the second's (`mixlaw.laws.exponential.by_huber`). CPU seconds for all "
         "targets of RedPajama (22) and, but for the recipe, RegMix (13, 512 runs).",
         ["rival", "median", "worst", "above 1.005", "ours, s", "rival, s", "ours / rival"],
         rows,

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixlaw.laws.base import Curvature, MixingFit, MixingLaw
 from mixlaw.laws.evidence import Posterior, Prior, most_probable
 from mixlaw.laws.growth import CEILING, growth
-from mixlaw.laws.levenberg import Curve, Mask
+from mixlaw.laws.levenberg import Curve, Mask, Problem, minimise
 from mixlaw.laws.measured import distinct_runs
 from mixlaw.laws.vertices import ranges, vertex_spread, worst
 from mixlaw.mixture import Array
@@ -30,6 +31,10 @@ VERTEX_FADING = 1.5
 
 GAPS = 24
 """Irreducible losses tried, geometrically between the narrowest and the widest gap below the smallest loss."""
+
+WITHIN = (0.05, 0.1, 0.2, 0.3, 0.45, 0.6)
+"""Irreducible losses tried above the smallest loss, in ranges of the losses: on targets that are mostly noise the best
+law may be flat there."""
 
 NARROWEST_GAP, WIDEST_GAP = 0.02, 50.0
 """Bounds of the largest loss minus the irreducible loss, in ranges of the losses; at 50 the law is linear to 1%."""
@@ -148,33 +153,81 @@ class ExponentialCurve(Curve):
         return np.minimum(theta[:, :1] * (theta[:, 1:] @ self.rows.T), CEILING)
 
 
+def by_huber(proportions: Array, losses: Array, delta: float) -> tuple[Array, Array, Array]:
+    """Fit by the paper's objective alone: the sum of Huber's function of the residuals, with no guess beside the runs.
+
+    Args:
+        proportions: (n, M).
+        losses: (n, V) nats per token, all measured.
+        delta: of Huber's function, nats per token; 0.05 in the authors' code.
+
+    Returns:
+        Irreducible losses (V,), exponents (V, M), and what is left of the objective (V,), nats².
+    """
+    top, prior = worst(losses), _prior(proportions.shape[1], losses)
+    starts = _to_curve(exponential_starts(proportions, losses), top)
+    count, targets, parameters = starts.shape
+    problem = Problem(
+        losses=(losses - top).T,
+        weights=np.ones_like(losses.T),
+        huber=np.full_like(losses.T, delta),
+        precision=np.zeros((targets, parameters, parameters)),
+        centre=prior.centre,
+        lower=prior.lower,
+        upper=prior.upper,
+    ).take(np.tile(np.arange(targets), count))
+    reached = minimise(ExponentialCurve(proportions), starts.reshape(-1, parameters), problem)
+    objective = reached.objective.reshape(count, targets)
+    kappa, q = np.split(
+        reached.theta.reshape(count, targets, parameters)[objective.argmin(axis=0), range(targets)], [1], 1
+    )
+    return top - 1 / kappa[:, 0], kappa * q - np.log(kappa), objective.min(axis=0)
+
+
 def exponential_starts(rows: Array, losses: Array, ridge: float = 1e-6) -> Array:
-    """Two starts per target, (2, V, 1 + M): the best gap of the grid and the best local minimum away from it.
+    """Starts of each target, (3, V, 1 + M): where each is the best of its kind over a grid of irreducible losses.
 
     For a given c the law is linear in log(y - c), so one weighted solve (weights (y - c)^2, which undo the logarithm)
-    gives u; what is left is the scalar c, and a grid over it is a global search.
+    gives u; what is left is the scalar c, and a grid over it is a global search. Kept are the best c below all losses,
+    the best local minimum away from it, and the best c among the losses, where those below c count as just above it.
     """
-    measured = np.isfinite(losses).T
     low, span = np.nanmin(losses, axis=0), ranges(losses)
-    irreducible = low - np.geomspace(NARROWEST_GAP, WIDEST_GAP, GAPS)[:, None] * span
-    reducible = np.where(measured, losses.T, low[:, None] + span[:, None]) - irreducible[:, :, None]
-    weights = np.where(measured, reducible**2, 0.0)
+    below = low - np.geomspace(NARROWEST_GAP, WIDEST_GAP, GAPS)[:, None] * span
+    within = low + np.array(WITHIN)[:, None] * span
+    irreducible = np.concatenate([below, within])
+    exponents, squares = _at_irreducible(rows, losses, irreducible, ridge)
+    first, second = _two_dips(squares[:GAPS])
+    third = GAPS + np.argmin(squares[GAPS:], axis=0)
+    grid = np.concatenate([irreducible[:, :, None], exponents], axis=2)
+    starts: Array = grid[np.stack([first, second, third]), np.arange(len(first))]
+    return starts
+
+
+def _at_irreducible(rows: Array, losses: Array, irreducible: Array, ridge: float) -> tuple[Array, Array]:
+    """Exponents (G, V, M) for G irreducible losses of each target, and the sum of squares (G, V) that they leave."""
+    measured, narrowest = np.isfinite(losses).T, NARROWEST_GAP * ranges(losses)[:, None]
+    reducible = np.where(measured, losses.T, np.inf) - irreducible[:, :, None]
+    logged = np.where(measured, np.maximum(reducible, narrowest), 1.0)
+    weights = np.where(measured, logged**2, 0.0)
     normal = np.matmul((rows * weights[:, :, :, None]).swapaxes(2, 3), rows)
     domains = rows.shape[1]
     size = np.einsum("gvjj->gv", normal)[:, :, None, None] / domains
     normal += size * (ridge * (np.eye(domains) - 1 / domains) + 1e-12 * np.eye(domains))
-    exponents = np.linalg.solve(normal, ((weights * np.log(reducible)) @ rows)[:, :, :, None])[:, :, :, 0]
+    logs = (weights * np.log(logged)) @ rows
+    exponents: Array = np.linalg.solve(normal, logs[:, :, :, None])[:, :, :, 0].astype(np.float64)
     error = np.where(measured, reducible - np.exp(exponents @ rows.T), 0.0)
-    squares = (error**2).sum(axis=2)
+    squares: Array = (error**2).sum(axis=2)
+    return exponents, squares
+
+
+def _two_dips(squares: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The lowest place of each column, and the lowest local minimum elsewhere, or the next best place without one."""
     padded = np.vstack([np.full(squares.shape[1], np.inf), squares, np.full(squares.shape[1], np.inf)])
     dips = (padded[1:-1] <= padded[:-2]) & (padded[1:-1] <= padded[2:])
     first = np.argmin(squares, axis=0)
     others = np.where(dips, squares, squares.max(axis=0) + squares)
     others[first, np.arange(len(first))] = np.inf
-    second = np.argmin(others, axis=0)
-    grid = np.concatenate([irreducible[:, :, None], exponents], axis=2)
-    starts: Array = grid[np.stack([first, second]), np.arange(len(first))]
-    return starts
+    return first, np.argmin(others, axis=0)
 
 
 def _to_curve(theta: Array, top: Array) -> Array:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from mixlaw.laws.exponential import Exponential
+from mixlaw.laws.exponential import Exponential, by_huber
 from mixlaw.laws.sum_of_exponentials import SumOfExponentials
 from mixlaw.mixture import Array
 from mixlaw.runs import read_runs
@@ -130,12 +130,22 @@ def best_of_starts(mixtures: Array, losses: Array, count: int) -> float:
 
 
 def test_real_runs_are_fitted_as_well_as_by_many_starts_of_a_general_solver(reference: Path) -> None:
+    """Every target; the best law of some lies flat among the losses, where a search below them does not look."""
     table = read_runs(reference / "redpajama.csv")
-    table = table.where((table.params < 2e7) & (table.frame["step"] == 30000)).with_targets(
-        ["ArXiv", "Github", "OpenSubtitles", "StackExchange", "Books3"]
-    )
-    fit = Exponential.fit(table.domains, table.targets, table.proportions, table.losses)
-    assert not any("not converged" in line for lines in fit.notes.values() for line in lines)
-    found = ((fit.law.predict(table.proportions) - table.losses) ** 2).sum(axis=0)
-    for number in range(len(table.targets)):
-        assert found[number] <= 1.005 * best_of_starts(table.proportions, table.losses[:, number], 8)
+    table = table.where((table.params < 2e7) & (table.frame["step"] == 30000))
+    _, _, found = by_huber(table.proportions, table.losses, delta=np.inf)
+    rival = [best_of_starts(table.proportions, table.losses[:, number], 6) for number in range(len(table.targets))]
+    assert len(rival) == 22 and (found <= 1.0005 * np.array(rival)).all()
+
+
+def test_few_runs_that_say_little_are_fitted_as_the_paper_does_when_asked() -> None:
+    """Huber's function alone, with no guess of a domain's own loss: lower than the law fitted with that guess."""
+    generator = np.random.default_rng(3)
+    mixtures = generator.dirichlet(np.ones(5), 12)
+    losses = 3 + np.exp(mixtures @ generator.normal(-1, 1, (5, 2))) + 0.05 * generator.standard_normal((12, 2))
+    irreducible, exponents, objective = by_huber(mixtures, losses, delta=0.05)
+    residuals = np.abs(losses - irreducible - np.exp(mixtures @ exponents.T))
+    rho = np.where(residuals <= 0.05, residuals**2, 0.1 * residuals - 0.05**2).sum(axis=0)
+    assert objective == pytest.approx(rho, rel=1e-9)
+    residuals = np.abs(losses - Exponential.fit(names(5), names(2), mixtures, losses).law.predict(mixtures))
+    assert (rho < np.where(residuals <= 0.05, residuals**2, 0.1 * residuals - 0.05**2).sum(axis=0)).all()
