@@ -129,7 +129,7 @@ def rivals_of(law: Law, table: RunTable) -> list[Law]:
         for candidate in law.diagnostics.candidates
         if candidate.behind is not None and candidate.doubt is not None and candidate.behind <= candidate.doubt
     )
-    return [fit(table, kind, law.scale, law.targets) for kind in equal if kind != law.kind]
+    return [fit(table, kind, law.scale, law.targets, [*law.fixed]) for kind in equal if kind != law.kind]
 
 
 def _least_sure(

@@ -141,6 +141,21 @@ class Limits:
         found.check()
         return found
 
+    def with_fixed(self, fixed: Mapping[str, float], reason: str) -> "Limits":
+        """Hold domains at one proportion, for the reason given; refuse if a floor, a cap or a row forbids it."""
+        floor, cap = self.floor.copy(), self.cap.copy()
+        for domain, share in fixed.items():
+            place = self.domains.index(one_of(domain, self.domains, "domain"))
+            if not floor[place] - 1e-9 <= share <= cap[place] + 1e-9:
+                raise Refused(
+                    f"'{domain}' is allowed between {floor[place]:.4g} and {cap[place]:.4g}, but held at {share:.4g}, "
+                    f"{reason}; allow that, or add runs that vary it"
+                )
+            floor[place] = cap[place] = share
+        found = replace(self, floor=floor, cap=cap, reasons={**self.reasons, **dict.fromkeys(fixed, reason)})
+        found.check()
+        return found
+
     def ordered(self, domains: Sequence[str]) -> "Limits":
         """The same limits with the domains in another order.
 

@@ -1,6 +1,7 @@
 """The plan of a study: the science, in one `plan.toml`."""
 
 import difflib
+import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,12 @@ from mixlaw.launch_plan import Launch
 from mixlaw.online import METHODS, Online
 from mixlaw.online.samples import Samples
 from mixlaw.section import Section
+from mixlaw.wanted import found, wanted
+
+SHOWN = 3
+"""Mistakes of a plan that one message names."""
+
+MUST_BE = "; it must be "
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -256,9 +263,20 @@ def read_plan(path: Path | str) -> Plan:
     if "folder" in content:
         raise Refused(f"{path}: no key is called 'folder'; delete it")
     try:
-        return Plan.model_validate({**content, "folder": path.parent})
+        # As JSON, in which types are strict but a list is a tuple and a string a path, as they are in TOML.
+        text = json.dumps({**_whole(content), "folder": str(path.parent)}, default=str)
+        return Plan.model_validate_json(text, strict=True)
     except ValidationError as error:
-        raise Refused(f"{path}: {'; '.join(_explain(detail, content) for detail in error.errors()[:3])}") from None
+        raise Refused(f"{path}: {'; '.join(_explained(error, _whole(content))[:SHOWN])}") from None
+
+
+def _whole(content: Any) -> Any:
+    """Floats that are whole as integers: people write 1e9 tokens."""
+    if isinstance(content, dict):
+        return {key: _whole(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_whole(value) for value in content]
+    return int(content) if isinstance(content, float) and content.is_integer() else content
 
 
 def _content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -286,6 +304,26 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     return merged
 
 
+def _explained(error: ValidationError, content: Mapping[str, Any]) -> list[str]:
+    """What is wrong, key by key; of a key that may hold one of several types, what any of them would be."""
+    said: dict[str, list[str]] = {}
+    for detail in error.errors():
+        above = detail["loc"][:-1]  # what pydantic puts after the place is which of its types was tried
+        is_tried = bool(above) and detail["type"] != "missing" and _at(content, above) == detail["input"]
+        place = above if is_tried else detail["loc"]
+        beginning, _, end = _explain({**detail, "loc": place}, content).partition(MUST_BE)
+        said.setdefault(beginning, []).append(end)
+    return [beginning + (MUST_BE + " or ".join(ends) if any(ends) else "") for beginning, ends in said.items()]
+
+
+def _at(content: Any, place: tuple[Any, ...]) -> Any:
+    """The value at a place of the plan; None where there is none."""
+    for part in place:
+        inside = part in content if isinstance(content, dict) else isinstance(content, list) and isinstance(part, int)
+        content = content[part] if inside else None
+    return content
+
+
 def _explain(detail: Mapping[str, Any], content: Mapping[str, Any]) -> str:
     location = tuple(part for part in detail["loc"] if detail["loc"][0] != "online" or part not in METHODS)
     place = ".".join(str(part) for part in location)
@@ -306,7 +344,7 @@ def _explain(detail: Mapping[str, Any], content: Mapping[str, Any]) -> str:
     if detail["type"] == "value_error":
         said = str(detail["msg"]).removeprefix("Value error, ")
         return f"[{place}] {said}" if place else said
-    return f"'{place}' is {detail['input']!r}: {detail['msg']}"
+    return f"'{place}' is {found(detail['input'])}{MUST_BE}{wanted(detail)}"
 
 
 def _keys(place: tuple[Any, ...]) -> list[str]:

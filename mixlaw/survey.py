@@ -8,6 +8,7 @@ import pandas as pd
 
 from mixlaw.design.spread import Spread, spread
 from mixlaw.errors import Refused
+from mixlaw.fitting.fixed import reason
 from mixlaw.fitting.prepare import in_order, of_one_mixture, shortcomings
 from mixlaw.runs import LOSS, MIX, RunTable
 from mixlaw.wording import counted
@@ -115,7 +116,10 @@ def _unfit(table: RunTable) -> list[str]:
         kept, _ = of_one_mixture(table)
     except Refused as error:
         return [str(error)]
-    return shortcomings(in_order(kept)[0])
+    kept = in_order(kept)[0]
+    found = shortcomings(kept)
+    unvaried = reason(kept) if len(set(kept.mixtures)) > 1 else ""
+    return [*found, unvaried] if unvaried else found
 
 
 def _no_cross_entropies(table: RunTable) -> list[str]:

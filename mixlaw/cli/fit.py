@@ -40,6 +40,10 @@ def run(
     target: Annotated[
         list[str] | None, typer.Option(help="Loss to fit; repeatable. All by default.", show_default=False)
     ] = None,
+    fixed: Annotated[
+        list[str] | None,
+        typer.Option(help="Domain of one proportion in all runs, to be kept there; repeatable.", show_default=False),
+    ] = None,
     renormalise: Annotated[bool, typer.Option(help="Divide proportions by their sum, whatever it is.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the diagnostics as JSON for programs.")] = False,
 ) -> None:
@@ -48,7 +52,7 @@ def run(
     Example: mixlaw fit runs.csv -o law.json
     """
     check_output(output, ".json", "a law")
-    found = fit(read_runs(runs, renormalise=renormalise), law, scale, target)
+    found = fit(read_runs(runs, renormalise=renormalise), law, scale, target, fixed or ())
     write_law(found, output)
     if json:
         print(to_json(asdict(found.diagnostics)), end="")

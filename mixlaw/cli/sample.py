@@ -20,7 +20,7 @@ from mixlaw.cli.spread_table import runs_advised, spread_table
 from mixlaw.corpus.shards import open_corpus
 from mixlaw.design import DESIGNS, sample, sample_beside, spread
 from mixlaw.design.planned import planned_tokens, proxy_limits, target_limits
-from mixlaw.design.spread import Spread, advised_runs
+from mixlaw.design.spread import Spread, advised_runs, never_varied
 from mixlaw.errors import Refused
 from mixlaw.fitting.fit import fit
 from mixlaw.limits import Limits
@@ -220,7 +220,14 @@ def _first(console: Console, request: Request, frozen: Path | None) -> dict[str,
 
 
 def _next(request: Request, table: RunTable, enough: float) -> Batch:
-    law = fit(table)
+    constant, limits = never_varied(table.proportions, table.domains), request.limits.ordered(table.domains)
+    free = [name for name in constant if (limits.floor < limits.cap)[table.domains.index(name)]]
+    if free:
+        raise Refused(
+            f"{table.source}: {', '.join(free)} never varied, so no law can say what more or less of it does; train "
+            "mixtures of a design first (mixlaw sample without --after), or keep it there with --floor and --cap"
+        )
+    law = fit(table, fixed=[*constant])
     return next_batch(
         law,
         request.count,
@@ -254,7 +261,7 @@ def _spread(console: Console, found: Spread, more: Mapping[str, Sequence[str]]) 
     console.print(spread_table(found, more, shown=len(found.domains)))
     if found.mixtures >= found.least:  # where they are few a warning says so
         console.print(runs_advised(found))
-    for warning in found.warnings:
+    for warning in (*found.unvaried, *found.warnings):
         console.print(f"warning: {warning}")
 
 

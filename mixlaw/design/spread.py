@@ -12,8 +12,9 @@ from mixlaw.wording import counted, is_are
 
 Flags = NDArray[np.bool_]
 
-CONSTANT = 1e-6
-"""Range of a proportion over all mixtures below which the domain was never varied."""
+CONSTANT, OF_ITSELF = 1e-6, 0.01
+"""Range of a proportion over all mixtures up to which the domain was never varied, and the same as a share of the
+largest: what a log of realised proportions differs by from run to run."""
 
 SEEN_IN_QUANTITY = 0.1
 """A domain whose 95th percentile lies below is hardly ever seen in quantity, so an optimum rich in it is found late."""
@@ -40,7 +41,8 @@ class Spread:
         closest: the two domains whose proportions rise and fall together most, and their correlation over mixtures;
             None for two domains. That one falls as another rises is no harm: it is what a sum of 1 does.
         least, advised: how many distinct mixtures a law of these domains needs, and how many are advised.
-        warnings: what the runs cannot tell, in words.
+        unvaried: which domains are the same in every mixture, in words.
+        warnings: what else the runs cannot tell, in words.
     """
 
     domains: tuple[str, ...]
@@ -55,6 +57,7 @@ class Spread:
     closest: tuple[str, str, float] | None
     least: int
     advised: int
+    unvaried: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
@@ -92,10 +95,10 @@ def spread(proportions: Array, domains: Sequence[str], *, cap: Array | None = No
     distinct = _distinct(proportions)
     least, advised = advised_runs(len(domains))
     high = np.quantile(distinct, 0.95, axis=0)
-    constant = np.ptp(distinct, axis=0) <= CONSTANT
+    constant = np.isin(domains, [*never_varied(distinct, domains)])
     closest = _closest(distinct, domains, constant)
     warnings = [
-        *_never_varied(distinct, domains, constant),
+        *(["all runs are one mixture: nothing can be told about any other"] if len(distinct) == 1 else []),
         *_moving_together(closest),
         *_hardly_seen(high, domains, constant, np.ones(len(domains)) if cap is None else cap),
         *_too_few(len(distinct), len(domains)),
@@ -113,6 +116,7 @@ def spread(proportions: Array, domains: Sequence[str], *, cap: Array | None = No
         closest=closest,
         least=least,
         advised=advised,
+        unvaried=tuple(_unvaried(distinct, domains)),
         warnings=tuple(warnings),
     )
 
@@ -144,13 +148,20 @@ def _closest(distinct: Array, domains: Sequence[str], constant: Flags) -> tuple[
     return domains[varied[first]], domains[varied[second]], float(correlation[first, second])
 
 
-def _never_varied(distinct: Array, domains: Sequence[str], constant: Flags) -> list[str]:
+def never_varied(proportions: Array, domains: Sequence[str]) -> dict[str, float]:
+    """Domains whose proportion is the same in every mixture (n, M), and that proportion."""
+    largest = proportions.max(axis=0)
+    same = np.ptp(proportions, axis=0) <= np.maximum(CONSTANT, OF_ITSELF * largest)
+    means = proportions.mean(axis=0)
+    return {domains[number]: float(means[number]) for number in map(int, np.flatnonzero(same))}
+
+
+def _unvaried(distinct: Array, domains: Sequence[str]) -> list[str]:
     if len(distinct) == 1:
-        return ["all runs are one mixture: nothing can be told about any other"]
+        return []
     return [
-        f"'{domains[number]}' is {distinct[0, number]:.4g} in every mixture, so its effect cannot be told from a "
-        "constant; vary it"
-        for number in map(int, np.flatnonzero(constant))
+        f"'{domain}' is {share:.4g} in every mixture, so its effect cannot be told from a constant; vary it"
+        for domain, share in never_varied(distinct, domains).items()
     ]
 
 

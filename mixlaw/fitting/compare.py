@@ -67,7 +67,7 @@ def compare(
         Refused: for unknown domains or targets, or a scale the law cannot reach.
     """
     at = law.at(params, tokens)
-    pair = np.array([mixture.aligned(law.domains) for mixture in (first, second)])
+    pair = np.array(at.aligned({"A": first, "B": second}))
     importance = np.vstack([np.eye(len(law.targets)), weights_of(weights, law.targets)])
     losses = at.law.predict(pair) @ importance.T
     probabilities = at.uncertainty.probability_better(pair[:1], pair[1:], importance)[:, 0]

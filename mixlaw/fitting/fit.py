@@ -8,6 +8,7 @@ from mixlaw.errors import Refused, one_of
 from mixlaw.fitting.choose import CANDIDATES, Candidate, choose, folds_of, held_out
 from mixlaw.fitting.choose_scale import ONE_SCALE, backtested, choose_scale, is_one_scale
 from mixlaw.fitting.diagnose import diagnose
+from mixlaw.fitting.fixed import fixed_in, said_of
 from mixlaw.fitting.law import Evidence, Law
 from mixlaw.fitting.prepare import check_enough, in_order, of_one_mixture
 from mixlaw.fitting.uncertainty import uncertainty_of
@@ -24,7 +25,13 @@ from mixlaw.wording import counted, in_words
 AUTO = "auto"
 
 
-def fit(table: RunTable, law: str = AUTO, scale: str = AUTO, targets: Sequence[str] | None = None) -> Law:
+def fit(
+    table: RunTable,
+    law: str = AUTO,
+    scale: str = AUTO,
+    targets: Sequence[str] | None = None,
+    fixed: Sequence[str] = (),
+) -> Law:
     """Fit a law to measured runs.
 
     The answer does not depend on the order of rows, columns, domains or targets.
@@ -36,10 +43,11 @@ def fit(table: RunTable, law: str = AUTO, scale: str = AUTO, targets: Sequence[s
         scale: a name of `mixlaw.surfaces.SURFACES`, or "auto": "none" for runs of one size and token count, and for
             others what backtests choose.
         targets: which losses to fit; all by default.
+        fixed: domains of one proportion in every run, for a law that holds only there.
 
     Raises:
-        Refused: for runs that cannot support a law, saying how many and which are needed; for an unknown law, scale or
-            target.
+        Refused: for runs that cannot support a law, saying how many and which are needed; for a domain that never
+            varied and is not fixed; for an unknown law, scale or target.
     """
     one_of(law, [AUTO, *LAWS], "law")
     one_of(scale, [AUTO, *SURFACES], "scale")
@@ -52,6 +60,8 @@ def fit(table: RunTable, law: str = AUTO, scale: str = AUTO, targets: Sequence[s
     if scale == ONE_SCALE:
         table, said = _at_common_scale(table)
         notes += said
+    held = fixed_in(table, fixed)
+    notes += said_of(held)
     kind, candidates = _kind_of(table, law, scale)
     if scale == AUTO:
         surface, scales = choose_scale(table, LAWS[kind])
@@ -75,6 +85,7 @@ def fit(table: RunTable, law: str = AUTO, scale: str = AUTO, targets: Sequence[s
             notes=notes,
         ),
         version=__version__,
+        fixed=held,
     )
 
 

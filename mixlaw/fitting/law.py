@@ -1,7 +1,7 @@
 """A law: what was fitted, what it rests on, and what it says about any mixture at any scale it reaches."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,7 @@ import pandas as pd
 from mixlaw.errors import Refused
 from mixlaw.fitting.diagnose import ALARM, Diagnostics
 from mixlaw.fitting.extrapolation import extrapolations
+from mixlaw.fitting.fixed import check_fixed, said_of
 from mixlaw.fitting.uncertainty import Uncertainty, uncertainty_of
 from mixlaw.laws.base import MixingLaw
 from mixlaw.mixture import Array, Mixture
@@ -93,6 +94,7 @@ class LawAtScale:
         losses: (n, V) their losses at this scale, measured or carried to it; NaN = not measured.
         evidence: (m, M) the mixtures of all runs, for telling what lies beyond them.
         warnings: how far from the runs this scale is and where intervals fail, in words.
+        fixed: domain -> its proportion in every run, for domains whose effect is not known.
     """
 
     law: MixingLaw
@@ -103,11 +105,18 @@ class LawAtScale:
     losses: Array
     evidence: Array
     warnings: tuple[str, ...]
+    fixed: Mapping[str, float] = field(default_factory=dict)
 
     def extrapolations(self, mixtures: Mapping[str, Mixture]) -> tuple[str, ...]:
         """Which of these mixtures lie outside the hull of the runs or far above a proportion they had, in words."""
         named = {name: mixture.aligned(self.law.domains) for name, mixture in mixtures.items()}
         return extrapolations(self.evidence, self.law.domains, named)
+
+    def aligned(self, mixtures: Mapping[str, Mixture]) -> list[Array]:
+        """Each mixture in the order of the law's domains, (M,); refuse what the law says nothing about."""
+        named = {name: mixture.aligned(self.law.domains) for name, mixture in mixtures.items()}
+        check_fixed(self.fixed, self.law.domains, named)
+        return [*named.values()]
 
     def predict(
         self, mixtures: Mapping[str, Mixture], weights: Mapping[str, float] | None = None, interval: float = 0.9
@@ -117,7 +126,7 @@ class LawAtScale:
             raise Refused(f"the interval is {interval:g}; it is a probability between 0 and 1, such as 0.9")
         if not mixtures:
             raise Refused("there is no mixture to predict; give at least one")
-        proportions = np.array([mixture.aligned(self.law.domains) for mixture in mixtures.values()])
+        proportions = np.array(self.aligned(mixtures))
         importance = weights_of(weights, self.law.targets)
         each = self.law.predict(proportions)
         loss = np.column_stack([each, each @ importance])
@@ -154,6 +163,7 @@ class Law:
         evidence: the runs it was fitted to.
         diagnostics: what it can be trusted with.
         version: of mixlaw that fitted it.
+        fixed: domain -> its proportion in every run, for domains whose effect is not known.
     """
 
     kind: str
@@ -161,6 +171,7 @@ class Law:
     evidence: Evidence
     diagnostics: Diagnostics
     version: str
+    fixed: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -194,7 +205,8 @@ class Law:
             proportions=at.proportions,
             losses=at.losses,
             evidence=self.evidence.mixtures,
-            warnings=(*at.warnings, *self._alarms(), *_same_everywhere(uncertainty)),
+            warnings=(*at.warnings, *said_of(self.fixed), *self._alarms(), *_same_everywhere(uncertainty)),
+            fixed=self.fixed,
         )
 
     def for_choosing(self, params: float | None = None, tokens: float | None = None) -> LawAtScale:

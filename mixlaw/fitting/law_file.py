@@ -1,7 +1,7 @@
 """Laws on file: `law.json`, checked when it is read."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from mixlaw.fitting.diagnose import Diagnostics
 from mixlaw.fitting.law import Evidence, Law
 from mixlaw.surfaces import SURFACES
 from mixlaw.version import __version__
+from mixlaw.wanted import mistake
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -27,6 +28,7 @@ class LawFile:
         parameters: of the surface; with the mixtures it rests on, so that no covariance need be kept.
         evidence, diagnostics: see `Evidence` and `Diagnostics`.
         version: of mixlaw that wrote it.
+        fixed: domain -> its proportion in every run, for domains whose effect is not known; absent if there is none.
     """
 
     kind: str
@@ -37,6 +39,7 @@ class LawFile:
     evidence: Evidence
     diagnostics: Diagnostics
     version: str
+    fixed: dict[str, float] = field(default_factory=dict)
 
 
 SCHEMA = TypeAdapter(LawFile)
@@ -54,7 +57,7 @@ def write_law(law: Law, path: Path | str) -> None:
         "diagnostics": asdict(law.diagnostics),
         "version": law.version,
     }
-    write_json(path, content)
+    write_json(path, content | ({"fixed": dict(law.fixed)} if law.fixed else {}))
 
 
 def read_law(path: Path | str) -> Law:
@@ -72,9 +75,7 @@ def read_law(path: Path | str) -> Law:
         file = SCHEMA.validate_python(content)
         return _rebuilt(file)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise Refused(f"{path}: {place}: {first['msg'].lower()}; run mixlaw fit again") from None
+        raise Refused(f"{path}: {mistake(error.errors()[0])}: run mixlaw fit again") from None
     except Refused as error:
         raise Refused(f"{path}: {error}") from None
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
@@ -85,7 +86,7 @@ def read_law(path: Path | str) -> Law:
 def _rebuilt(file: LawFile) -> Law:
     surface = SURFACES[one_of(file.scale, list(SURFACES), "scale")]
     rebuilt = surface.from_parameters(file.domains, file.targets, file.parameters)
-    law = Law(file.kind, rebuilt, file.evidence, file.diagnostics, file.version)
+    law = Law(file.kind, rebuilt, file.evidence, file.diagnostics, file.version, file.fixed)
     _check_shapes(law)
     return law
 
@@ -115,6 +116,8 @@ def _check_shapes(law: Law) -> None:
             raise Refused(f"evidence.{name} holds {count} of {evidence.runs} runs; run mixlaw fit again")
     if any(len(row) != domains for row in evidence.proportions) or any(len(row) != targets for row in evidence.losses):
         raise Refused(f"a run of the evidence has not {domains} proportions and {targets} losses; run mixlaw fit again")
+    for domain in law.fixed:
+        one_of(domain, law.domains, "domain")
     predicted = law.surface.at().fit.law.predict(evidence.mixtures)
     if predicted.shape != (evidence.runs, targets) or not np.isfinite(predicted).all():
         raise Refused("the law predicts losses that are not numbers; run mixlaw fit again")

@@ -81,7 +81,7 @@ def shortcomings(table: RunTable) -> list[str]:
         return [f"{table.source}: all {runs} runs have the same mixture; {needed}: vary the proportions"]
     if mixtures < FEWEST_MIXTURES:
         return [f"{table.source} holds {runs} runs of {mixtures} different mixtures; {needed}: train more mixtures"]
-    return [reason for target in table.targets for reason in _about_target(table, target, mixtures, needed)]
+    return [said for target in table.targets for said in _about_target(table, target, mixtures, needed)]
 
 
 def _about_target(table: RunTable, target: str, mixtures: int, needed: str) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mixlaw.errors import Refused
+from mixlaw.fitting.fixed import is_fixed
 from mixlaw.fitting.law import LawAtScale
 from mixlaw.limits import Limits
 from mixlaw.mixture import Array, Mixture
@@ -37,6 +38,12 @@ def baseline_mixtures(
             found[name] = mixture.aligned(domains)
         except Refused as error:
             raise Refused(f"the {name} mixture: {error}") from None
+    for domain, share in at.fixed.items():
+        for name in [name for name, mixture in found.items() if not is_fixed(share, mixture[domains.index(domain)])]:
+            notes.append(
+                f"the {name} mixture has {found.pop(name)[domains.index(domain)]:.3g} of '{domain}', of which the law "
+                f"knows only {share:.4g}: it cannot be compared with"
+            )
     return found, notes
 
 

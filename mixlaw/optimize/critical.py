@@ -73,6 +73,11 @@ def critical(
     law = at.law
     one_of(domain, law.domains, "domain")
     one_of(target, law.targets, "target")
+    if at.fixed:
+        raise Refused(
+            f"{', '.join(at.fixed)} never varied in the runs of the law, and finding a critical proportion moves every "
+            "domain; add runs that vary each"
+        )
     if not (np.isfinite(at_most) and at_most > 0):
         raise Refused(f"the largest loss allowed is {at_most:g}; it must be a positive number of nats per token")
     if not 0 < interval < 1:

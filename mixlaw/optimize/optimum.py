@@ -11,6 +11,7 @@ from mixlaw.errors import Refused
 from mixlaw.files import read_json, write_json
 from mixlaw.mixture import Mixture
 from mixlaw.optimize.prices import Active
+from mixlaw.wanted import mistake
 
 
 @dataclass(frozen=True)
@@ -207,8 +208,6 @@ def read_optimum(path: Path | str) -> Optimum:
     try:
         return SCHEMA.validate_python(content).optimum()
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise Refused(f"{path}: {place}: {first['msg'].lower()}; run mixlaw optimize again") from None
+        raise Refused(f"{path}: {mistake(error.errors()[0])}: run mixlaw optimize again") from None
     except Refused as error:
         raise Refused(f"{path}: {error}") from None

@@ -96,13 +96,17 @@ class Question:
 
 
 def limits_of(law: Law, limits: Limits | None, trust: bool) -> Limits:
-    """The limits in the law's order of domains; with `trust`, caps at 1.5 times the largest proportion of any run.
+    """The limits in the law's order of domains, those that it holds fixed held there.
+
+    With `trust`, caps are at most 1.5 times the largest proportion of any run.
 
     Raises:
         Refused: if the limits are for other domains, or no mixture is left.
     """
     limits = Limits.simplex(law.domains) if limits is None else limits.ordered(law.domains)
     limits.check()
+    if law.fixed:
+        limits = limits.with_fixed(law.fixed, "the same in every run of the law")
     if not trust:
         return limits
     seen = FAR * law.evidence.mixtures.max(axis=0)

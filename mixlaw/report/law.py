@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from mixlaw.fitting.law import Law, LawAtScale
-from mixlaw.limits import Limits
 from mixlaw.mixture import Array
 from mixlaw.optimize.optimum import Optimum
 from mixlaw.optimize.pareto import pareto
+from mixlaw.optimize.question import limits_of
 from mixlaw.report.page import Section, render
 from mixlaw.report.sections.choice import choice, mixtures_named, trade_off
 from mixlaw.report.sections.coverage import coverage
@@ -49,7 +49,7 @@ def law_page(
         at = law.at() if optimum is None else law.for_choosing(optimum.predicted_params, optimum.predicted_tokens)
         sections = [] if optimum is None else [choice(at, optimum)]
         if groups:
-            front = pareto(at, groups, Limits.simplex(law.domains))
+            front = pareto(at, groups, limits_of(law, None, trust=False))
             sections.append(trade_off(at, front, groups, named))
         sections += [_mixtures(law, law.at(), importance, named), the_law(law), who_helps(law)]
         sections.append(_made(law, path))

@@ -25,7 +25,7 @@ def test_a_constant_domain_is_named() -> None:
     share = np.linspace(0, 0.9, 30)
     found = spread(np.column_stack([np.full(30, 0.1), share, 0.9 - share]), ["code", "web", "books"])
     assert found.condition == float("inf")
-    assert any("'code' is 0.1 in every mixture" in warning for warning in found.warnings)
+    assert any("'code' is 0.1 in every mixture" in warning for warning in found.unvaried)
 
 
 def test_domains_that_move_together_are_named_and_opposite_ones_are_not() -> None:

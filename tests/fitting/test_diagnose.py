@@ -34,14 +34,13 @@ def planted(count: int, noise: float, seed: int = 0) -> tuple[Array, Array]:
     return proportions, 2 + np.exp(proportions @ slopes.T) + noise * generator.standard_normal((count, 2))
 
 
-def test_a_domain_that_never_varies_is_named() -> None:
+def test_a_domain_that_never_varies_takes_its_direction_away() -> None:
     proportions, _ = planted(20, 0.0)
     proportions = np.column_stack(
         [proportions[:, :3] / proportions[:, :3].sum(1, keepdims=True) * 0.95, np.full(20, 0.05)]
     )
     losses = 2 + np.exp(proportions @ np.array([[-2.0, 0.3, 0.1, 0.2]]).T)
     found = diagnosed(proportions, losses + 0.01 * np.random.default_rng(1).standard_normal(losses.shape))
-    assert any("'web' is 0.05 in every mixture" in note for note in found.notes)
     assert found.rank == 2 and found.condition is None
 
 

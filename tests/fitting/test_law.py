@@ -131,7 +131,7 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a parameter": (broken_parameter, r"target 'code'.*are not those its measured losses give"),
     "a loss": (broken_loss, r"target 'web'.*are not those its measured losses give"),
     "no kind": (lambda c: c.pop("kind"), "is not a law"),
-    "no targets": (lambda c: c.pop("targets"), "targets: field required"),
+    "no targets": (lambda c: c.pop("targets"), "'targets' is missing: run mixlaw fit again"),
     "one target less": (lambda c: c["targets"].pop(), "law.json: "),
     "no parameters": (lambda c: c["parameters"].clear(), "'law' is missing"),
     "an unknown law": (lambda c: c["parameters"].update(law="exponentail"), "exponentail"),

@@ -240,8 +240,8 @@ def test_an_optimum_file_has_the_fields_that_others_hold_on_to(law: Law, tmp_pat
     ("change", "message"),
     [
         (lambda content: content.pop("certified"), "is not an optimum"),
-        (lambda content: content.pop("loss"), "loss: field required"),
-        (lambda content: content.update(gap="small"), "gap: .*number"),
+        (lambda content: content.pop("loss"), "'loss' is missing"),
+        (lambda content: content.update(gap="small"), "'gap' is .*number"),
         (lambda content: content["mixture"].update(web=0.9), "sum to"),
         (lambda content: content["baseline_mixtures"].pop("uniform"), "baseline 'uniform' has no mixture"),
     ],

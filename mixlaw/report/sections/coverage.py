@@ -52,7 +52,7 @@ def coverage(
             f"{counted(found.mixtures, 'different mixture')}{repeats} of {counted(len(domains), 'domain')}. "
             f"{_enough(found)}"
         ],
-        warnings=found.warnings,
+        warnings=(*found.unvaried, *found.warnings),
         figures=figures,
         tables=[Table.of(columns, rows)],
     )
