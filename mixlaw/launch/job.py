@@ -16,12 +16,13 @@ from mixlaw.corpus.shards import open_corpus
 from mixlaw.errors import Refused
 from mixlaw.train.checkpoint import Checkpoint
 from mixlaw.train.device import Compute, compute_of
-from mixlaw.train.loop import PackRun, Reports, Row
+from mixlaw.train.loop import PackRun, Reports
 from mixlaw.train.members import Member, Setting
 from mixlaw.train.model import named
 from mixlaw.train.network import Buffers
 from mixlaw.train.pretrained import save_llama
 from mixlaw.train.processes import Processes, together
+from mixlaw.train.readings import Row
 from mixlaw.train.records import Writer
 
 RECORDS = "runs"

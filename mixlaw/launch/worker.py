@@ -29,6 +29,7 @@ from mixlaw.launch.queue import Claim, Queue, State, Waiting
 from mixlaw.launch.standing import differences
 from mixlaw.train.device import compute_of
 from mixlaw.train.members import Member
+from mixlaw.train.processes import together
 from mixlaw.train.records import Writer
 
 BEAT_S = 1.0
@@ -133,6 +134,8 @@ class Worker:
 
     def _pack_size(self, member: Member, waiting: Waiting) -> int:
         """As on record, else measured here once a size, and no more than this worker's share of what waits."""
+        if waiting.setting.training.shard and together().count > 1:
+            return 1
         if member.size not in self.fits:
             alike = [other for other in waiting.members if _alike(member, other, waiting)]
             share = alike[: -(-len(alike) // waiting.workers)]

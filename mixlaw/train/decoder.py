@@ -22,7 +22,7 @@ Head = Callable[[Tensor, Tensor, Tensor], Tensor]
 @cache
 def compiled_block() -> Callable[[Shape, Mapping[str, Tensor], Tensor, Turn], Tensor]:
     """`block`, compiled once a process: all blocks of a decoder share what was compiled."""
-    return torch.compile(block)
+    return torch.compile(block, dynamic=False)
 
 
 class Block(nn.Module):

@@ -1,19 +1,16 @@
 """The one training path: a pack of members, trained in step, measured at the planned token counts."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from mixlaw.corpus.shards import Corpus
-from mixlaw.mixture import Array
-from mixlaw.runs import LOSS, MIX
+from mixlaw.runs import MIX
 from mixlaw.stages import FINAL, FINAL_SHARE
 from mixlaw.train.averaging import take_in
 from mixlaw.train.checkpoint import Checkpoint, Saved
@@ -30,12 +27,8 @@ from mixlaw.train.pack import Pack, drawn
 from mixlaw.train.passes import Passes
 from mixlaw.train.pretrained import load_llama
 from mixlaw.train.processes import ALONE, Processes
+from mixlaw.train.readings import Readings, Row
 from mixlaw.train.schedule import learning_rate, peak_rate
-
-DIVERGED = 1.02
-"""A run has diverged when its training loss is more than this times ln(vocabulary), the loss of an even guess."""
-
-Row = dict[str, Any]
 
 
 class Reports(Protocol):
@@ -104,7 +97,7 @@ class PackRun:
         self.turn = rotary(training.sequence_length, first.shape.head_width, self.compute.device, torch.float32)
         self.passes = Passes(self.pack, self.turn, self.compute, self.processes, training.micro_batches)
         self.moving = self._moving(first) if first.moves else None
-        self.whole = None if self.moving else self.feed.totals(self.read_outs[-1])
+        self.readings = self._readings()
         self.rows: list[Row] = []
         self.entries: list[Row] = []
         self.training_loss = torch.zeros(len(self.members), device=self.compute.device)
@@ -130,6 +123,18 @@ class PackRun:
         moving = Moving(training, mover_of(training, self.reference), self.read_outs[-1])
         self.feed.set_mixtures(0, [moving.read])
         return moving
+
+    def _readings(self) -> Readings:
+        last = self.read_outs[-1]
+        return Readings(
+            members=self.members,
+            setting=self.setting,
+            corpus=self.corpus,
+            feed=self.feed,
+            last=last,
+            averaged=self.average is not None,
+            totals=None if self.moving else self.feed.totals(last),
+        )
 
     def train(self) -> None:
         """Train to the last read-out, or until every member has diverged."""
@@ -193,12 +198,12 @@ class PackRun:
         for index, member in enumerate(self.members):
             if not self.alive[index]:
                 continue
-            reason = self._divergence(training_losses[index], losses[index])
+            reason = self.readings.divergence(training_losses[index], losses[index])
             if reason:
                 self.alive[index] = False
                 self.reports.failed(member.run, f"{reason} at {step * self.setting.training.batch_tokens} tokens")
             else:
-                self._tell(self._row(index, step, losses[index], read[index]))
+                self._tell(self.readings.row(index, step, losses[index], read[index]))
 
     def _tell(self, row: Row) -> None:
         """Tell a row; at the end of a run that moved, tell the others again with what the whole run read."""
@@ -211,49 +216,6 @@ class PackRun:
             mixture = {name: value for name, value in row.items() if name.startswith((MIX, FINAL, FINAL_SHARE))}
             for earlier in self.rows[:-1]:
                 self.reports.measured({**earlier, **mixture})
-
-    def _divergence(self, training_loss: float, losses: Array) -> str:
-        """Why the numbers are not those of a run that trained, or nothing."""
-        guess = math.log(self.layout.vocabulary)
-        if not math.isfinite(training_loss) or not np.isfinite(losses).all():
-            return "the loss is not a number"
-        if training_loss > DIVERGED * guess:
-            return f"the training loss is {training_loss:.3f}, above the {guess:.3f} of an even guess,"
-        return ""
-
-    def _row(self, index: int, step: int, losses: Array, read: Array) -> Row:
-        member, training = self.members[index], self.setting.training
-        last = step == self.read_outs[-1]
-        kind = "read-out" if self.average is not None else "decayed" if last else "mid-schedule"
-        row: Row = {
-            "run": member.run,
-            "group": member.group,
-            "params": member.shape.params,
-            "tokens": step * training.batch_tokens,
-            "seed": member.seed,
-            "step": step,
-            "lr": self._rate(step),
-            "kind": kind,
-        }
-        whole = read if self.whole is None else self.whole[index]
-        share, epochs = whole / whole.sum(), read / self.feed.counts
-        row |= {MIX + domain: float(share[place]) for place, domain in enumerate(self.setting.domains)}
-        row |= self._final_phase(step) if last else {}
-        row |= {f"epochs.{domain}": float(epochs[place]) for place, domain in enumerate(self.setting.domains)}
-        row |= {LOSS + target: float(losses[place]) for place, target in enumerate(self.setting.targets)}
-        in_bits = {t: math.log(2) * self.corpus.bytes_per_token[t] for t in self.setting.targets}
-        return row | {f"bpb.{t}": float(losses[place]) / in_bits[t] for place, t in enumerate(self.setting.targets)}
-
-    def _final_phase(self, last: int) -> dict[str, float]:
-        """What the final phase of a run in two stages read, realised; of a run that never changed, nothing."""
-        switch = self.feed.changed_after
-        if not switch or [*self.members[0].switches(self.setting.training)] != [switch]:
-            return {}
-        read = self.feed.read_since_change(last)[0]
-        finals = {
-            FINAL + domain: float(share) for domain, share in zip(self.setting.domains, read / read.sum(), strict=True)
-        }
-        return {FINAL_SHARE: (last - switch) / last, **finals}
 
     def _kept(self) -> dict[str, tuple[Tensor, ...]]:
         """By name all that has the form of the weights."""

@@ -19,14 +19,17 @@ from mixlaw.train.network import Buffers, Network, Turn
 
 @cache
 def compiled_loss() -> Callable[..., Tensor]:
-    """`pack_loss`, compiled once a process: the packs that follow one another in it share what was compiled."""
-    return torch.compile(pack_loss)
+    """`pack_loss`, compiled once a process: the packs that follow one another in it share what was compiled.
+
+    Once for every shape it meets; what is compiled for any shape is slower.
+    """
+    return torch.compile(pack_loss, dynamic=False)
 
 
 @cache
 def compiled_weighable() -> Callable[..., Tensor]:
     """`weighable_token_losses`, likewise."""
-    return torch.compile(weighable_token_losses)
+    return torch.compile(weighable_token_losses, dynamic=False)
 
 
 def drawn(layout: Layout, seeds: Sequence[int]) -> Buffers:

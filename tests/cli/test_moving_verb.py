@@ -135,6 +135,8 @@ def test_processes_of_torchrun_train_a_plan_together(study: Path) -> None:
     alone = read_runs(study / "full_runs.csv").frame
     for name in ("runs", "models"):
         shutil.rmtree(study / name)
+    plan = (study / "grape.toml").read_text()
+    (study / "grape.toml").write_text(f"{plan}\n[training]\nshard = true\n")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "mixlaw"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [*torchrun, "train", "study/grape.toml"]
