@@ -24,6 +24,7 @@ from mixlaw.cli import (
     probe,
     report,
     sample,
+    schedule,
     train,
 )
 from mixlaw.errors import Refused
@@ -33,7 +34,7 @@ PANELS = {
     "Begin": (demo,),
     "From text to runs": (corpus, sample, train, probe),
     "From logs to runs": (import_, merge, check),
-    "From runs to a mixture": (fit, predict, compare, optimize, pareto, critical),
+    "From runs to a mixture": (fit, predict, compare, optimize, pareto, critical, schedule),
     "Hand it on": (export, report),
 }
 """The verbs in the order of the pipeline, as the help lists them."""

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from mixlaw.cli.app import PANELS, app
 from mixlaw.corpus.build import build_corpus
 from mixlaw.fitting.fit import fit
+from mixlaw.fitting.law import Law
 from mixlaw.fitting.law_file import write_law
 from mixlaw.runs import check_runs
 
@@ -66,7 +67,10 @@ def template(tmp_path_factory: pytest.TempPathFactory, planted: Planted) -> Path
     for name in ("runs.csv", "old.csv"):
         runs.to_csv(folder / name, index=False)
     planted(runs=14, noise=0.003, seed=1, scales=scales).to_csv(folder / "new.csv", index=False)
-    write_law(fit(check_runs(runs), "exponential", "pooled"), folder / "law.json")
+    law = fit(check_runs(runs), "exponential", "pooled")
+    write_law(law, folder / "law.json")
+    largest = runs[(runs["params"] == 3 * 10**8) & (runs["tokens"] == 4 * 10**10)]
+    in_two_stages(largest, law, 0.2).to_csv(folder / "staged.csv", index=False)
     contents = {
         "columns.json": {"web": "web"},
         "groups.json": {"code": ["code"], "prose": {"web": 1}},
@@ -82,6 +86,18 @@ def template(tmp_path_factory: pytest.TempPathFactory, planted: Planted) -> Path
     (folder / "plan.toml").write_text(PLAN)
     _texts(folder)
     return folder
+
+
+def in_two_stages(runs: pd.DataFrame, law: Law, share: float) -> pd.DataFrame:
+    """Runs of one size and token count again, each ending on another one's mixture, with losses of what they read."""
+    domains = [f"mix.{name}" for name in law.domains]
+    final = runs[domains].to_numpy()[::-1]
+    staged = runs.assign(run="late-" + runs["run"], final_share=share)
+    staged[[name.replace("mix.", "final.") for name in domains]] = final
+    staged[domains] = (1 - share) * runs[domains] + share * final
+    at = law.at(float(runs["params"].iloc[0]), float(runs["tokens"].iloc[0]))
+    staged[[f"loss.{name}" for name in law.targets]] = at.law.predict(staged[domains].to_numpy())
+    return staged
 
 
 def _texts(folder: Path) -> None:
