@@ -8,7 +8,7 @@ from scipy.optimize import linprog
 
 from mixlaw.errors import Refused, one_of
 from mixlaw.mixture import Array
-from mixlaw.wording import in_words
+from mixlaw.wording import counted, in_words
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,9 @@ class Limits:
     def _within(self, supply: Supply) -> "Limits":
         """Lower the caps to what the supply allows."""
         share = supply.max_epochs * supply.per_epoch
+        passes = counted(supply.max_epochs, "epoch")
         reasons = {
-            domain: f"{supply.max_epochs:g} epochs of {in_words(tokens)} tokens in {in_words(supply.budget_tokens)}"
+            domain: f"{passes} of {in_words(tokens)} tokens in {in_words(supply.budget_tokens)}"
             for domain, tokens, is_scarce in zip(self.domains, supply.tokens, share < self.cap, strict=True)
             if is_scarce
         }

@@ -9,9 +9,14 @@ def in_words(count: float) -> str:
     return f"{count:.3g}"
 
 
-def counted(count: int, noun: str) -> str:
+def counted(count: float, noun: str) -> str:
     """A count with its noun, in the plural where it belongs: 1 run, 24 runs."""
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+    return f"{format(count, 'g') if isinstance(count, float) else count} {noun}" + ("" if count == 1 else "s")
+
+
+def logged_again(count: int) -> str:
+    """What an importer says of values that a restarted run has logged twice."""
+    return f"{counted(count, 'value')} logged again at a step that has one; the later are kept"
 
 
 def is_are(count: int) -> str:

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from mixlaw.launch.progress import Progress as Moment
 from mixlaw.launch.progress import Watch
-from mixlaw.wording import in_words
+from mixlaw.wording import counted, in_words
 
 EVERY_S = 30.0
 """Between lines in a file."""
@@ -41,7 +41,7 @@ def shown(console: Console) -> Iterator[Callable[[str], Watch]]:
 
 
 def _pace(moment: Moment) -> str:
-    parts = [f"{moment.done} of {moment.runs} runs"]
+    parts = [f"{moment.done} of {counted(moment.runs, 'run')}"]
     if moment.failed:
         parts.append(f"{moment.failed} failed")
     if moment.tokens_per_s:

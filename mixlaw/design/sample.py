@@ -14,6 +14,7 @@ from mixlaw.design.within import rounded_within
 from mixlaw.errors import Refused, one_of
 from mixlaw.limits import Limits
 from mixlaw.mixture import Array, Mixture
+from mixlaw.wording import counted
 
 DESIGNS: dict[str, Design] = {
     "default": Default(),
@@ -145,7 +146,7 @@ def _filled(
     """The baselines that differ, then what the design proposes, up to `count`."""
     design = DESIGNS[one_of(method, tuple(DESIGNS), "design")]
     if count < 1:
-        raise Refused(f"{count} mixtures were asked for; ask for at least 1")
+        raise Refused(f"asked for {counted(count, 'mixture')}; ask for at least 1")
     chosen: dict[str, Array] = {}
     for name, row in baselines.items():
         if len(chosen) < count and not _near(row, [*chosen.values()]):
@@ -154,8 +155,8 @@ def _filled(
         found = _next(design, limits, natural, [*chosen.values()], np.random.default_rng((seed, number)))
         if found is None:
             raise Refused(
-                f"{count} mixtures were asked for, but the design '{method}' finds only {len(chosen)} that differ "
-                "under these limits; ask for fewer, or widen the limits"
+                f"asked for {counted(count, 'mixture')}, but under these limits the design '{method}' finds only "
+                f"{len(chosen)} that differ; ask for fewer, or widen the limits"
             )
         chosen[f"m{number:03d}"] = found
     return chosen

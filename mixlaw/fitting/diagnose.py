@@ -14,6 +14,7 @@ from mixlaw.fitting.choose_scale import ScaleCandidate
 from mixlaw.fitting.uncertainty import Uncertainty
 from mixlaw.mixture import Array
 from mixlaw.surfaces.base import FitAtScale
+from mixlaw.wording import counted
 
 INTERVAL = 0.9
 """The interval that diagnostics speak of."""
@@ -126,8 +127,8 @@ def diagnose(
         )
     if described.mixtures < parameters:
         said.append(
-            f"prior-dominated: {described.mixtures} mixtures for {parameters} parameters per target; priors decide "
-            "what the runs leave open"
+            f"prior-dominated: {counted(described.mixtures, 'mixture')} for {counted(parameters, 'parameter')} per "
+            "target; priors decide what the runs leave open"
         )
     decisive = sorted(
         run for run, of_targets in zip(runs, leverage.tolist(), strict=True) if min(of_targets) > DECISIVE

@@ -7,6 +7,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from mixlaw.mixture import Array
+from mixlaw.wording import counted
 
 FAR = 1.5
 """A proportion above this many times the largest one seen is far from the runs."""
@@ -64,8 +65,8 @@ def extrapolations(runs: Array, domains: Sequence[str], mixtures: Mapping[str, A
     if outside:
         verb = "lies" if len(outside) == 1 else "lie"
         said.append(
-            f"{len(outside)} of {len(found)} mixtures {verb} outside the hull of the runs ({_named(outside)}): there "
-            "the law extrapolates, and its interval holds only if its form does"
+            f"{len(outside)} of {counted(len(found), 'mixture')} {verb} outside the hull of the runs "
+            f"({_named(outside)}): there the law extrapolates, and its interval holds only if its form does"
         )
     for number, domain in enumerate(domains):
         names = [name for name, what in found.items() if domain in what.far]

@@ -18,6 +18,7 @@ from mixlaw.importers import (
     wandb_server,
 )
 from mixlaw.importers.base import Importer, Log, Reading
+from mixlaw.wording import counted
 
 IMPORTERS: Mapping[str, Importer] = {
     importer.name: importer
@@ -60,7 +61,7 @@ def read_log(sources: tuple[str, ...], kind: str | None = None, reading: Reading
         raise Refused(f"{log.source}: no run was found; is it {importer.description}?")
     if not any(run.points for run in log.runs):
         said = "; ".join(log.notes) or f"is it {importer.description}?"
-        raise Refused(f"{log.source}: {len(log.runs)} runs were found, but nothing was logged in them; {said}")
+        raise Refused(f"{log.source}: {counted(len(log.runs), 'run')} found, but nothing was logged; {said}")
     return log
 
 

@@ -12,6 +12,7 @@ from mixlaw.importers.choices import Choices, choose_runs, roles_of
 from mixlaw.importers.units import in_nats
 from mixlaw.mixture import ROUNDING
 from mixlaw.runs import LOSS, MIX, RunTable, check_runs
+from mixlaw.wording import counted
 
 FIRST = ("run", "params", "tokens", "step", "seed", "lr", "group", "kind")
 TEXT = ("run", "seed", "group", "kind")
@@ -130,7 +131,7 @@ def _trained(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         raise Refused(
             "all losses are from before training: they are logged at 0 tokens; say which tokens or steps count"
         )
-    notes = [f"{int(before.sum())} points from before training (0 tokens) left out"] if before.any() else []
+    notes = [f"{counted(int(before.sum()), 'point')} from before training (0 tokens) left out"] if before.any() else []
     return frame[~before], notes
 
 
@@ -165,5 +166,5 @@ def _zeros(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     if not blank.to_numpy().any():
         return frame, []
     runs = frame.loc[blank.any(axis=1), "run"].nunique()
-    note = f"{runs} runs do not name every domain, and what they name sums to 1: the others are 0"
+    note = f"not every domain is named in {counted(runs, 'run')}, and what is named sums to 1: the others are 0"
     return frame.assign(**{name: proportions[name].mask(blank[name], 0.0) for name in columns}), [note]

@@ -6,6 +6,7 @@ from typing import Any
 from mixlaw.errors import Refused
 from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Reading, merge_steps
 from mixlaw.importers.logged_json import read_logged_json
+from mixlaw.wording import logged_again
 
 STATE = "trainer_state.json"
 RULES = ("loss.*=eval_*_loss", "lr=learning_rate", "tokens=num_input_tokens_seen")
@@ -32,7 +33,7 @@ def read(sources: tuple[str, ...], reading: Reading) -> Log:
         points, replaced = merge_steps(_point(entry) for entry in content["log_history"] if STEP in entry)
         name = _name(folder, roots)
         if replaced:
-            notes.append(f"{name}: {replaced} values were logged again at their step; the later ones are kept")
+            notes.append(f"{name}: {logged_again(replaced)}")
         planned = content.get("max_steps") or 0
         unfinished = f"stopped at step {steps[folder]} of {planned}" if steps[folder] < planned else ""
         runs.append(LoggedRun(name, points, {}, unfinished))

@@ -7,6 +7,7 @@ from mixlaw.errors import Refused
 from mixlaw.files import read_text
 from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Reading, merge_steps, unique_names
 from mixlaw.importers.logged_json import as_settings
+from mixlaw.wording import logged_again
 
 UNFINISHED = {"1": "running", "2": "not started", "4": "failed", "5": "killed"}
 
@@ -26,7 +27,7 @@ def read(sources: tuple[str, ...], reading: Reading) -> Log:
         merged, replaced = merge_steps(points)
         name = facts.get("run_name") or folder.name
         if replaced:
-            notes.append(f"{name}: {replaced} values were logged again at their step; the later ones are kept")
+            notes.append(f"{name}: {logged_again(replaced)}")
         found.append(LoggedRun(name, merged, as_settings(params), UNFINISHED.get(facts.get("status", ""), "")))
         identifiers.append(folder.name)
     names = unique_names((run.name, identifier) for run, identifier in zip(found, identifiers, strict=True))

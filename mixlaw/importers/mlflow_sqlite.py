@@ -11,6 +11,7 @@ from typing import Any
 from mixlaw.errors import Refused
 from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Reading, merge_steps, unique_names
 from mixlaw.importers.logged_json import as_settings
+from mixlaw.wording import logged_again
 
 MAGIC = b"SQLite format 3\x00"
 UNFINISHED = {"RUNNING": "running", "SCHEDULED": "not started", "FAILED": "failed", "KILLED": "killed"}
@@ -46,7 +47,7 @@ def _runs(store: sqlite3.Connection) -> tuple[list[LoggedRun], list[str]]:
     for name, (run, _, status) in zip(names, listed, strict=True):
         merged, replaced = merge_steps(points[run])
         if replaced:
-            notes.append(f"{name}: {replaced} values were logged again at their step; the later ones are kept")
+            notes.append(f"{name}: {logged_again(replaced)}")
         runs.append(LoggedRun(name, merged, as_settings(settings[run]), UNFINISHED.get(status, "")))
     return runs, notes
 

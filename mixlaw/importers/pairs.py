@@ -8,6 +8,7 @@ import pandas as pd
 from mixlaw.errors import Refused
 from mixlaw.importers.base import LoggedRun
 from mixlaw.importers.table import read_frame
+from mixlaw.wording import counted
 
 
 def join(mixtures: Path, losses: Path, keys: tuple[str, ...]) -> tuple[tuple[LoggedRun, ...], tuple[str, ...]]:
@@ -32,7 +33,8 @@ def join(mixtures: Path, losses: Path, keys: tuple[str, ...]) -> tuple[tuple[Log
     if not shared:
         raise Refused(f"no '{key}' is in both {mixtures} and {losses}; check that they belong together")
     notes = [
-        f"{len(alone)} runs are in {file.name} alone and left out: {', '.join(alone[:8])}{', ...' * (len(alone) > 8)}"
+        f"{counted(len(alone), 'run')} in {file.name} alone left out: "
+        f"{', '.join(alone[:8])}{', ...' * (len(alone) > 8)}"
         for file in rows
         if (alone := [run for run in rows[file] if run not in shared])
     ]

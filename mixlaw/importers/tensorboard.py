@@ -13,6 +13,7 @@ from typing import Any
 
 from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Point, Reading, flatten, merge_steps
 from mixlaw.importers.wire import Damaged, Message, every, last, number, parse, read_bytes, signed, text
+from mixlaw.wording import logged_again
 
 FLOAT, DOUBLE = 1, 2
 HPARAMS = "_hparams_/session_start_info"
@@ -96,7 +97,7 @@ def read(sources: tuple[str, ...], reading: Reading) -> Log:
             merged, replaced = merge_steps(points)
             name = folder.name if folder == root or root.is_file() else str(folder.relative_to(root))
             if replaced:
-                notes.append(f"{name}: {replaced} values were logged again at their step; the later ones are kept")
+                notes.append(f"{name}: {logged_again(replaced)}")
             runs[folder] = LoggedRun(name, merged, settings)
     return Log(", ".join(sources), tuple(runs.values()), notes=tuple(notes))
 

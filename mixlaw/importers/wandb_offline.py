@@ -15,6 +15,7 @@ from typing import Any
 from mixlaw.errors import Refused
 from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Reading, flatten, merge_steps, unique_names
 from mixlaw.importers.wire import Damaged, Message, every, last, number, parse, read_bytes, signed, text, zigzag
+from mixlaw.wording import logged_again
 
 MAGIC = b":W&B"
 HEADER = 7
@@ -78,7 +79,7 @@ def read_file(path: Path) -> tuple[LoggedRun, str, list[str]]:
         notes.append(f"{path.name}: {error}; what comes before is kept")
     merged, replaced = merge_steps(point for point in points if STEP in point)
     if replaced:
-        notes.append(f"{path.name}: {replaced} values were logged again at their step; the later ones are kept")
+        notes.append(f"{path.name}: {logged_again(replaced)}")
     flat = flatten({key: value for key, value in settings.items() if not key.startswith("_wandb")})
     return LoggedRun(name, merged, flat, unfinished), identifier, notes
 

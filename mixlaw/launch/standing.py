@@ -10,6 +10,7 @@ from mixlaw.launch.history import History, read_history
 from mixlaw.launch.job import RECORDS, models_folder
 from mixlaw.plan import Training
 from mixlaw.train.members import Member, Setting
+from mixlaw.wording import counted
 
 SHOWN = 4
 """Differences that a refusal lists."""
@@ -103,7 +104,7 @@ class Standing:
         dropped = [run for run, was in begun if run not in runs and not was.member.full]
         if dropped:
             raise Refused(
-                f"{self.folder / RECORDS} holds {len(dropped)} runs that the plan no longer has "
+                f"{self.folder / RECORDS} holds {counted(len(dropped), 'run')} that the plan no longer has "
                 f"({', '.join(dropped[:SHOWN])}); put them back, or train the changed plan in another folder"
             )
 

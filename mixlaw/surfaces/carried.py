@@ -15,6 +15,7 @@ from mixlaw.surfaces.arrays import lists, numbers_of
 from mixlaw.surfaces.backtest import Backtest, backtests, scale_error
 from mixlaw.surfaces.base import FitAtScale, Surface
 from mixlaw.surfaces.reach import Reach
+from mixlaw.wording import counted
 
 
 @dataclass(frozen=True)
@@ -101,4 +102,6 @@ def _left_out(missing: int, count: int) -> tuple[str, ...]:
     """What is to be said of mixtures that were not carried."""
     if not missing:
         return ()
-    return (f"{missing} of {count} mixtures were run at too few sizes or checkpoints to be carried here; left out",)
+    return (
+        f"{missing} of {counted(count, 'mixture')} left out, run at too few sizes or checkpoints to be carried here",
+    )

@@ -20,7 +20,7 @@ from mixlaw.surfaces.robust import clustered_covariance, robust_fit
 from mixlaw.surfaces.shared_curve import Rows
 from mixlaw.surfaces.surface_law import SurfaceLaw
 from mixlaw.surfaces.terms import SumOfTerms
-from mixlaw.wording import in_words
+from mixlaw.wording import counted, in_words
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ class ParametricSurface(Surface):
             known = np.isfinite(losses)
             if known.sum() < 3:
                 raise Refused(
-                    f"{table.source}: target '{target}' is measured in {int(known.sum())} rows; the {cls.scale} "
-                    "surface needs at least 3: measure it in more, or leave it out"
+                    f"{table.source}: target '{target}' is measured in {counted(int(known.sum()), 'row')}; the "
+                    f"{cls.scale} surface needs at least 3: measure it in more, or leave it out"
                 )
             part = Places(places.proportions[known], places.log_params[known], places.log_tokens[known])
             starts.append(cls.starts(part, losses[known]))

@@ -9,6 +9,7 @@ from scipy.optimize import least_squares
 
 from mixlaw.errors import Refused
 from mixlaw.mixture import Array, Mixture
+from mixlaw.wording import counted
 
 TOKEN_LIFETIME, SIZE_LIFETIME = 15.387756, 5.309743
 """R_D* and R_N*: repetitions after which 1 - 1/e of all that repeating can give is spent (2305.16264)."""
@@ -119,7 +120,7 @@ def fit_lifetimes(law: DataConstrained, params: Array, tokens: Array, unique: Ar
     """
     repeated = int((tokens > 1.01 * unique).sum())
     if repeated < 3:
-        raise Refused(f"{repeated} runs see their data more than once; two lifetimes need at least 3 that do")
+        raise Refused(f"only {counted(repeated, 'run')} repeated any data; two lifetimes need at least 3 that do")
 
     def with_lifetimes(logs: Array) -> DataConstrained:
         return replace(law, token_lifetime=float(np.exp(logs[0])), size_lifetime=float(np.exp(logs[1])))

@@ -15,7 +15,7 @@ from mixlaw.surfaces.arrays import array_of, lists, numbers_of
 from mixlaw.surfaces.base import FitAtScale, Surface
 from mixlaw.surfaces.curves import distinct, same_scale
 from mixlaw.surfaces.single import common_scale
-from mixlaw.wording import in_words
+from mixlaw.wording import counted, in_words
 
 FEWEST_LARGE = 3
 """A line through fewer large runs would leave no residual to judge it by."""
@@ -76,8 +76,8 @@ class Transfer(Surface):
             known = int(np.isfinite(losses).sum())
             if known < FEWEST_LARGE:
                 raise Refused(
-                    f"{table.source}: target '{target}' is measured in {known} runs at {in_words(params)} params; the "
-                    f"map from a smaller size needs at least {FEWEST_LARGE}, and 8 to be of use: run more there"
+                    f"{table.source}: target '{target}' is measured in {counted(known, 'run')} at {in_words(params)} "
+                    f"params; the map from a smaller size needs {FEWEST_LARGE} or more, and 8 to be of use: run more there"
                 )
         small_law = family.fit(table.domains, table.targets, small.proportions, small.losses).law
         level, slope, error = _affine(small_law.predict(large.proportions), large.losses)

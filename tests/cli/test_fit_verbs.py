@@ -89,7 +89,7 @@ def test_predict_weighs_targets_and_prints_json_alone(law: Path) -> None:
 
 def test_predict_warns_of_mixtures_beyond_the_runs(law: Path) -> None:
     Path("far.csv").write_text("name,web,code,books\nall code,0,1,0\n")
-    assert "warning: 1 of 1 mixtures lies outside the hull" in run("predict", "law.json", "--mixtures", "far.csv")
+    assert "warning: 1 of 1 mixture lies outside the hull" in run("predict", "law.json", "--mixtures", "far.csv")
 
 
 def test_compare_gives_the_probability_by_target_and_in_all(law: Path) -> None:

@@ -93,8 +93,8 @@ def test_olmix_is_joined_by_run_and_names_what_only_one_file_knows(tmp_path: Pat
     assert run.name == "r2" and run.settings == {"mix.web": 0.5, "mix.code": 0.5} and run.points == ({"arc_bpb": 0.5},)
     assert log.rules == ("loss.arc_bpb=arc_bpb",)
     assert log.notes == (
-        "1 runs are in ratios.csv alone and left out: r1",
-        "1 runs are in metrics.csv alone and left out: r3",
+        "1 run in ratios.csv alone left out: r1",
+        "1 run in metrics.csv alone left out: r3",
     )
 
 

@@ -65,7 +65,7 @@ def test_a_restart_replaces_what_it_logs_again_and_says_so(tmp_path: Path, scala
     (tmp_path / "events.out.tfevents.2.host").write_bytes(second)
     log = read_log((str(tmp_path),))
     assert [point["loss"] for point in log.runs[0].points] == [3.0, 2.5, 1.5]
-    assert any("1 values were logged again" in note for note in log.notes)
+    assert any("1 value logged again" in note for note in log.notes)
 
 
 def test_hyperparameters_of_the_folder_below_are_settings_of_the_run(
@@ -105,5 +105,5 @@ def test_a_folder_and_a_file_are_recognised(tmp_path: Path, scalar: Writer) -> N
 
 def test_a_log_of_which_nothing_can_be_read_is_refused_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "events.out.tfevents.1.host").write_bytes(b"not an event file")
-    with pytest.raises(Refused, match=r"1 runs were found, but nothing was logged in them; .*is damaged"):
+    with pytest.raises(Refused, match=r"1 run found, but nothing was logged; .*is damaged"):
         read_log((str(tmp_path),))

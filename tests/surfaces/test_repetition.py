@@ -56,7 +56,7 @@ def test_lifetimes_are_recovered_from_exact_losses() -> None:
 
 def test_runs_that_never_repeat_are_refused() -> None:
     ones = np.ones(5)
-    with pytest.raises(Refused, match="0 runs see their data more than once"):
+    with pytest.raises(Refused, match="only 0 runs repeated any data"):
         fit_lifetimes(DataConstrained(), 1e9 * ones, 1e10 * ones, 1e11 * ones, 3 * ones)
 
 

@@ -1,0 +1,40 @@
+"""Numbers as people say them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mixlaw.limits import Limits
+from mixlaw.wording import counted, in_words, is_are
+
+PACKAGE = Path(__file__).parents[1] / "mixlaw"
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "0 runs"), (1, "1 run"), (1.0, "1 run"), (0.5, "0.5 runs"), (24, "24 runs")]
+)
+def test_one_is_one_and_all_else_is_many(count: float, said: str) -> None:
+    assert counted(count, "run") == said
+
+
+def test_counts_of_tokens_have_letters() -> None:
+    assert [in_words(count) for count in (850, 1.2e6, 4e12)] == ["850", "1.2M", "4T"]
+    assert (is_are(1), is_are(2)) == ("is", "are")
+
+
+def test_one_epoch_is_one_epoch() -> None:
+    limits = Limits.of(["a", "b"], available={"a": 1e9, "b": 4e9}, budget_tokens=4e9, max_epochs=1)
+    assert limits.reasons["a"].startswith("1 epoch of 1B tokens")
+
+
+def test_no_module_counts_lengths_without_the_plural_that_belongs() -> None:
+    """`f"{len(x)} runs"` says "1 runs" some day; those that cannot be one are left as they are."""
+    found = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if re.search(
+            r"\{(len|int|sum)\([^{}]*\)\} (runs|rows|values|points|mixtures|targets|columns)\b", path.read_text()
+        )
+    }
+    assert not found - {"optimize/pareto.py", "launch/supervise.py", "report/sections/moved.py"}
