@@ -77,7 +77,8 @@ class Transfer(Surface):
             if known < FEWEST_LARGE:
                 raise Refused(
                     f"{table.source}: target '{target}' is measured in {counted(known, 'run')} at {in_words(params)} "
-                    f"params; the map from a smaller size needs {FEWEST_LARGE} or more, and 8 to be of use: run more there"
+                    f"params; the map from a smaller size needs at least {FEWEST_LARGE}, and 8 to be of use: run "
+                    "more there"
                 )
         small_law = family.fit(table.domains, table.targets, small.proportions, small.losses).law
         level, slope, error = _affine(small_law.predict(large.proportions), large.losses)
