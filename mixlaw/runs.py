@@ -19,6 +19,9 @@ from mixlaw.wording import counted
 MIX, LOSS = "mix.", "loss."
 REQUIRED = ("run", "params", "tokens")
 OPTIONAL = ("seed", "step", "lr", "group", "kind")
+TOTAL = "(weighted)"
+"""The target that predictions call the weighted total of all targets: no measured one has this name."""
+
 SUFFIXES = (".csv", ".parquet", ".jsonl")
 
 
@@ -241,6 +244,11 @@ def _need_pyarrow(path: Path) -> None:
 
 
 def _check_columns(frame: pd.DataFrame, domains: tuple[str, ...], targets: tuple[str, ...], source: str) -> None:
+    for name in (MIX, LOSS):
+        if name in frame.columns:
+            raise Refused(f"{source}: column '{name}' names nothing after its dot; write, say, {name}web")
+    if TOTAL in targets:
+        raise Refused(f"{source}: target '{TOTAL}' is what predictions call the weighted total; rename {LOSS}{TOTAL}")
     wrong = misspelt(list(frame.columns))
     if wrong:
         raise Refused(f"{source}: prefixes are 'mix.' and 'loss.' to the letter; rename {to_rename(wrong)}")

@@ -40,6 +40,11 @@ REFUSALS = {
     "negative params": (lambda f: f.assign(params=-1), "'params' is -1"),
     "conflict": (lambda f: pd.concat([f, f.assign(**{"loss.web": 2.0})]), "rows 1, 5 are both run '1000000-0'"),
     "moving mixture": (lambda f: f.assign(run="one", tokens=range(1, 5)), "run 'one' has column 'mix.web' between"),
+    "no name": (lambda f: f.rename(columns={"mix.web": "mix."}), r"column 'mix\.' names nothing after its dot"),
+    "reserved": (
+        lambda f: f.rename(columns={"loss.web": "loss.(weighted)"}),
+        r"'\(weighted\)' is what predict",
+    ),
     "repeated column": (lambda f: pd.concat([f, f[["run"]]], axis=1), "column 'run' appears twice"),
 }
 

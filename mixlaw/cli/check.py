@@ -56,7 +56,8 @@ def _show(console: Console, found: Survey) -> None:
         console.print(f"problem: {problem}")
     if len(found.problems) > SHOWN:
         console.print(f"... {counted(len(found.problems) - SHOWN, 'more problem')} (--json)")
-    for note in dict.fromkeys((*found.design.warnings, *found.notes)):
+    about_design = found.design.warnings if found.mixtures > 1 else ()  # of one mixture a problem has said enough
+    for note in dict.fromkeys((*about_design, *found.notes)):
         console.print(f"note: {note}")
     if found.problems:
         console.print(f"Next: mend {counted(len(found.problems), 'problem')}, then check again")

@@ -11,9 +11,9 @@ from rich.table import Table
 from mixlaw.cli.outputs import check_output
 from mixlaw.cli.screen import screen
 from mixlaw.files import replacing, to_json
-from mixlaw.fitting.law import TOTAL
 from mixlaw.fitting.law_file import read_law
 from mixlaw.mixture import read_mixtures
+from mixlaw.runs import TOTAL
 from mixlaw.weights import read_weights
 from mixlaw.wording import counted, in_words
 

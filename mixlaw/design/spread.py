@@ -183,8 +183,9 @@ def _hardly_seen(high: Array, domains: Sequence[str], constant: Flags, cap: Arra
         return []
     named = ", ".join(f"'{domains[number]}' ({high[number]:.3f})" for number in low[:6])
     more = f" and {len(low) - 6} more" if len(low) > 6 else ""
+    most = min(SEEN_IN_QUANTITY, 4 / len(domains))
     return [
-        f"95% of the mixtures hold less than {SEEN_IN_QUANTITY:g} of {named}{more}: an optimum rich in them is found "
+        f"95% of the mixtures hold less than {most:.2g} of {named}{more}: an optimum rich in them is found "
         "only with many more runs; add mixtures of the design 'default'"
     ]
 

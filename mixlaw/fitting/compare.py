@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from mixlaw.fitting.law import TOTAL, Law
+from mixlaw.fitting.law import Law
 from mixlaw.mixture import Mixture
+from mixlaw.runs import TOTAL
 from mixlaw.weights import weights_of
 
 

@@ -13,13 +13,10 @@ from mixlaw.fitting.fixed import check_fixed, said_of
 from mixlaw.fitting.uncertainty import Uncertainty, uncertainty_of
 from mixlaw.laws.base import MixingLaw
 from mixlaw.mixture import Array, Mixture
-from mixlaw.runs import RunTable
+from mixlaw.runs import TOTAL, RunTable
 from mixlaw.surfaces.base import Surface
 from mixlaw.weights import weights_of
 from mixlaw.wording import in_words
-
-TOTAL = "(weighted)"
-"""The target that predictions call the weighted total of all targets."""
 
 COLUMNS = ("mixture", "params", "tokens", "target", "loss", "low", "high")
 

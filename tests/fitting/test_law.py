@@ -12,10 +12,10 @@ import pytest
 from mixlaw.errors import Refused
 from mixlaw.fitting.compare import compare
 from mixlaw.fitting.fit import fit
-from mixlaw.fitting.law import COLUMNS, TOTAL, Law
+from mixlaw.fitting.law import COLUMNS, Law
 from mixlaw.fitting.law_file import read_law, write_law
 from mixlaw.mixture import Mixture
-from mixlaw.runs import check_runs
+from mixlaw.runs import TOTAL, check_runs
 
 Planted = Callable[..., pd.DataFrame]
 MIXTURES = {
