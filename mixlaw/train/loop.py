@@ -138,7 +138,7 @@ class PackRun:
 
     def train(self) -> None:
         """Train to the last read-out, or until every member has diverged."""
-        step, last = self._resume(), self.read_outs[-1]
+        step, last = self.processes.check_step(self._resume()), self.read_outs[-1]
         while step < last and any(self.alive):
             stop = self._change(step)
             for batch in self.feed.batches(step, stop, self.compute):

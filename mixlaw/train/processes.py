@@ -89,6 +89,20 @@ class Processes:
         distributed.broadcast(answer, 0)
         return bool(answer)
 
+    def check_step(self, step: int) -> int:
+        """The step that all go on after, found by each for itself.
+
+        Raises:
+            Refused: if this process found another than the first.
+        """
+        first = int(self.told(step if self.first else None))
+        if first != step:
+            raise Refused(
+                f"the first process goes on after step {first} and process {self.rank} after step {step}: they do not "
+                "see the same checkpoints; put the study on a file system that all of them see"
+            )
+        return step
+
     def part(self) -> None:
         """Wait for all and leave them; a process that just ended could break the connections of one still at work."""
         if self.count > 1:

@@ -210,6 +210,13 @@ def test_sequences_that_cannot_be_shared_evenly_are_refused() -> None:
         Processes(0, 4).share(9)
 
 
+def test_a_process_that_does_not_see_the_checkpoint_of_the_first_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Processes, "told", lambda self, content: 120)
+    assert Processes(1, 2).check_step(120) == 120
+    with pytest.raises(Refused, match="goes on after step 120 and process 1 after step 0: they do not see the same"):
+        Processes(1, 2).check_step(0)
+
+
 TORCHRUN = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
 
 
