@@ -17,9 +17,10 @@ from mixlaw.surfaces.carried import CarriedSurface
 from mixlaw.surfaces.curve_error import curve_covariance, curve_deviation
 from mixlaw.surfaces.curves import same_scale, training_curves
 from mixlaw.surfaces.nested import Nested
+from mixlaw.surfaces.own_terms import OwnTerms
 from mixlaw.surfaces.power import EXPONENTS
 from mixlaw.surfaces.reach import Reach
-from mixlaw.surfaces.shared_curve import Cells, Rows, SharedCurve, fit_shared_curve, losses_of_cells
+from mixlaw.surfaces.shared_curve import Cells, Rows, SharedCurve, fit_shared_curve
 from mixlaw.wording import in_words
 
 LEAST_STEP_EXPONENT = 0.4
@@ -42,7 +43,8 @@ class Specification:
     Attributes:
         interaction: whether size and tokens have a product term.
         shared_exponents: one pair of exponents for all targets, or one each.
-        deviation: tau, nats: how far a mixture's size and token terms may be from those of the average mixture.
+        deviation: tau, nats: how far a mixture's size and token terms may be from those of the average mixture; the
+            token terms of a target further, where the runs show it.
     """
 
     interaction: bool
@@ -88,7 +90,9 @@ class Pooled(CarriedSurface):
 
     y = (E + e_m) + (A + a_m) n + (B + b_m) s + C n s with n = (N / N0)^-α, s = (D / D0)^-β, for each target. Mixtures
     may differ freely in offset; their size and token terms are shrunk to the average mixture's, since a term of each
-    mixture's own wins where it was fitted and can explode on a mixture far from the runs.
+    mixture's own wins where it was fitted and can explode on a mixture far from the runs. How strongly token terms are
+    shrunk the evidence decides (MacKay 1992), for each target. It is not asked about size terms: they rest on two or
+    three runs a mixture, and would carry the noise of those on to larger models.
 
     Several specifications are fitted, and the nested law with step exponents of at least 0.4 where the runs allow it;
     their median is the prediction and their spread a part of its error. Then a mixing law is fitted at the scale asked
@@ -218,52 +222,32 @@ def _fit_all(rows: Rows, mixtures: int) -> tuple[tuple[PooledFit, ...], Array]:
     """Every specification, with noise and robust weights from the residuals of the first, and its covariance."""
     weights = np.isfinite(rows.losses).astype(float)
     noise = np.full(rows.losses.shape[1], FIRST_NOISE)
+    first = SPECIFICATIONS[0]
     for _ in range(PASSES):
         cells = Cells.of(rows, weights, noise)
-        curve = _curve(cells, SPECIFICATIONS[0])
-        residual = _deviations(rows, cells, curve, SPECIFICATIONS[0].deviation, weights, noise, mixtures)[1]
+        own = OwnTerms.of(rows, cells, _curve(cells, first), weights, noise, mixtures)
+        residual = own.residual(own.terms(first.deviation, own.widening(first.deviation)))
         noise = _noise(residual, rows, mixtures)
         off = np.where(np.isfinite(residual), np.abs(residual) / noise, np.inf)
         weights = np.where(np.isfinite(residual), np.minimum(1.0, OUTLIER / np.maximum(off, OUTLIER)), 0.0)
     cells = Cells.of(rows, weights, noise)
     kinds = {(kind.interaction, kind.shared_exponents): kind for kind in SPECIFICATIONS}
     curves = {choices: _curve(cells, kind) for choices, kind in kinds.items()}
-    fits = []
-    for kind in SPECIFICATIONS:
-        curve = curves[kind.interaction, kind.shared_exponents]
-        fits.append(PooledFit(curve, _deviations(rows, cells, curve, kind.deviation, weights, noise, mixtures)[0]))
-    first = SPECIFICATIONS[0]
+    owns = {choices: OwnTerms.of(rows, cells, curve, weights, noise, mixtures) for choices, curve in curves.items()}
+    widening = owns[first.interaction, first.shared_exponents].widening(first.deviation)
+    fits = tuple(
+        PooledFit(curves[choices], owns[choices].terms(kind.deviation, widening))
+        for kind in SPECIFICATIONS
+        for choices in [(kind.interaction, kind.shared_exponents)]
+    )
     covariance = curve_covariance(
         cells, fits[0].curve, interaction=first.interaction, shared_exponents=first.shared_exponents
     )
-    return tuple(fits), covariance
+    return fits, covariance
 
 
 def _curve(cells: Cells, kind: Specification) -> SharedCurve:
     return fit_shared_curve(cells, interaction=kind.interaction, shared_exponents=kind.shared_exponents)
-
-
-def _deviations(
-    rows: Rows, cells: Cells, curve: SharedCurve, deviation: float, weights: Array, noise: Array, mixtures: int
-) -> tuple[Array, Array]:
-    """Offset, size and token term of each mixture (G, V, 3), and what they leave of every row (n, V).
-
-    Deviations are taken from the cells' losses rather than from the curve: what all mixtures are off the curve at one
-    size or moment is no deviation of any of them.
-    """
-    left = rows.losses - losses_of_cells(cells, curve)[cells.of_row]
-    features = curve.features(rows.params, rows.tokens)[:, :, :3] - np.array([0.0, 1.0, 1.0])
-    prior = np.diag([0.0, deviation**-2, deviation**-2]) * noise[:, None, None] ** 2
-    normal = np.zeros((mixtures, len(noise), 3, 3))
-    pull = np.zeros((mixtures, len(noise), 3))
-    weighted = features * weights[:, :, None]
-    np.add.at(normal, rows.mixture, weighted[:, :, :, None] * features[:, :, None, :])
-    np.add.at(pull, rows.mixture, weighted * np.where(weights > 0, left, 0.0)[:, :, None])
-    unmeasured = normal[:, :, 0, 0] == 0
-    normal[unmeasured] = np.eye(3)
-    deviations = np.linalg.solve(normal + prior + 1e-12 * np.eye(3), pull[:, :, :, None])[:, :, :, 0].astype(np.float64)
-    deviations[unmeasured] = np.nan
-    return deviations, left - (deviations[rows.mixture] * features).sum(axis=2)
 
 
 def _noise(residual: Array, rows: Rows, mixtures: int) -> Array:
