@@ -215,6 +215,9 @@ def read_mixtures(path: Path | str, domains: Sequence[str] | None = None) -> dic
         if name in mixtures:
             raise Refused(f"{path}: row {number}: name '{name}' appears twice; give each mixture its own")
         with naming(f"{path}: row {number} ('{name}')"):
+            blank = [column for column in columns if pd.isna(row[column])]
+            if blank:
+                raise Refused(f"column '{blank[0]}' is blank; write 0 where there is none of it")
             mixtures[name] = Mixture.of({domain: row[column] for column, domain in columns.items()})
     return mixtures
 

@@ -66,7 +66,7 @@ def run(
     at = fitted.for_choosing(params, tokens)
     found = pareto(
         at,
-        read_groups(groups),
+        read_groups(groups, fitted.targets),
         limits,
         at_most=at_most_of(fitted, pairs(at_most, "--at-most")),
         points=points,

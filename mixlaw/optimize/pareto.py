@@ -1,6 +1,6 @@
 """The front between groups of targets: what one group must lose for another to gain."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement, pairwise
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mixlaw.errors import Refused
+from mixlaw.errors import Refused, naming
 from mixlaw.files import read_json, replacing
 from mixlaw.fitting.law import LawAtScale
 from mixlaw.limits import Limits
@@ -87,8 +87,12 @@ def write_front(front: Front, path: Path | str) -> None:
         front.table().to_csv(temporary, index=False, lineterminator="\n")
 
 
-def read_groups(path: Path | str) -> dict[str, dict[str, float]]:
+def read_groups(path: Path | str, targets: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     """Read groups of targets: `{"group": {"target": weight}}` or `{"group": ["target", ...]}`.
+
+    Args:
+        path: the file.
+        targets: the only ones that a group may hold; any by default.
 
     Raises:
         Refused: naming the file and the group.
@@ -106,6 +110,9 @@ def read_groups(path: Path | str) -> dict[str, dict[str, float]]:
             if isinstance(weight, bool) or not isinstance(weight, int | float):
                 raise Refused(f"{path}: group '{name}': the weight of '{target}' is {weight!r}; it must be a number")
         groups[str(name)] = {str(target): float(weight) for target, weight in members.items()}
+        if targets is not None:
+            with naming(f"{path}: group '{name}'"):
+                weights_of(groups[str(name)], targets)
     return groups
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -111,6 +112,9 @@ MISTAKES = [
     ("sample --domains web,code,maths --after runs.csv", "runs.csv: no run has trained on maths and its runs have"),
     ("compare law.json mixtures.csv mixture.json", "mixtures.csv is a table; one mixture is a .json file"),
     ("compare law.json law.json mixture.json", "law.json is not a mixture"),
+    ("pareto law.json --groups unknown.json", "unknown.json: group 'one': no target is called 'wob'"),
+    ("predict law.json --mixtures blank.csv", "blank.csv: row 1 ('1'): column 'code' is blank; write 0"),
+    ("check perplexity.csv", "loss.web has median 1"),
     ("corpus new a=", "the path is lacking: write, say, a=a.jsonl"),
     ("corpus new =texts", "the name of the domain is lacking"),
     ("merge runs.csv again.jsonl -o new.csv", "again.jsonl adds nothing: every run of it is in runs.csv already"),
@@ -135,6 +139,9 @@ def test_a_mistake_is_refused_with_a_message_and_no_file(
     Path("semicolons.csv").write_text("run;params;tokens;mix.web;mix.code;loss.web\na;1;1;0.5;0.5;2\n")
     Path("capitals.csv").write_text("run,params,tokens,Mix.web,Mix.code,loss.web\na,1,1,0.5,0.5,2\n")
     Path("other.json").write_text(json.dumps({"wed": 1}))
+    Path("unknown.json").write_text(json.dumps({"one": ["wob"], "two": ["code"]}))
+    Path("blank.csv").write_text("web,code,books\n0.5,,0.5\n")
+    runs.assign(**{"loss.web": np.exp(runs["loss.web"])}).to_csv("perplexity.csv", index=False)
     Path("few.json").write_text(json.dumps({"web": 1e9}))
     Path("groups.json").write_text(json.dumps({"one": ["web"], "two": ["code"]}))
     runs.assign(run="again-" + runs["run"]).to_json("again.jsonl", orient="records", lines=True, double_precision=15)
