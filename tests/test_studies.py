@@ -1,6 +1,7 @@
 """The committed studies hold: law, optimum and what is said of them still follow from their run tables."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from mixlaw.fitting.fit import fit
 from mixlaw.limits import Limits
 from mixlaw.mixture import read_mixture
 from mixlaw.optimize.critical import critical
+from mixlaw.optimize.schedule import schedule
 from mixlaw.runs import read_runs
 from mixlaw.study import Study, open_study, solve
 from mixlaw.weights import weights_of
@@ -126,3 +128,35 @@ def test_the_critical_proportion_of_the_continued_model_is_predicted_as_its_tabl
     seeds = ", ".join(f"{value:.3f}" for value in measured)
     row = next(line for line in (folder / "README.md").read_text().splitlines() if line.startswith(f"| `{kind}`"))
     assert f"| {found.proportion:.3f} |" in row and f"| {seeds} | {measured.mean() - 3.5:+.3f} |" in row
+
+
+def test_the_schedule_study_says_what_its_runs_show() -> None:
+    folder = ROOT / "runs" / "schedule"
+    kept = json.loads((folder / "late.json").read_text())
+    law, weights = fit(read_runs(folder / "runs.csv")), json.loads((folder / "weights.json").read_text())
+    available, tokens = json.loads((folder / "available.json").read_text()), 204_800
+    limits = Limits.of(law.domains, available=available, budget_tokens=tokens, max_epochs=1)
+    shares = [each["final_share"] for each in kept["shares"]]
+    staged = read_runs(folder / "staged.csv")
+    found = schedule(law, staged, weights=weights, limits=limits, tokens=tokens, final_shares=shares)
+    assert found.best.certified and found.loss == pytest.approx(kept["loss"], abs=1e-6)
+    assert found.best.base.as_dict() == pytest.approx(kept["base"], abs=1e-4)
+    assert found.best.final.as_dict() == pytest.approx(kept["final"], abs=1e-4)
+    throughout = read_mixture(folder / "throughout.json")
+    assert found.one_stage.as_dict() == pytest.approx(throughout.as_dict(), abs=1e-4)
+
+    lines = (folder / "README.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    recency = found.recency
+    errors = [recency.held_out_total, recency.held_out, recency.noise]
+    assert [float(row[1]) for row in rows[2:5]] == pytest.approx(errors, abs=6e-4)
+    assert [float(cell) for cell in rows[7][1:]] == pytest.approx([recency.at(s) for s in (0.1, 0.2, 0.3)], abs=0.06)
+    last = read_runs(folder / "full_runs.csv").last()
+    totals = last.losses @ weights_of(weights, last.targets)
+    one = law.predict({"one": throughout}, weights=weights).iloc[-1]
+    expected = {"late": (found.loss, found.low, found.high), "throughout": (one["loss"], one["low"], one["high"])}
+    for (name, (loss, low, high)), row in zip(expected.items(), rows[-2:], strict=True):
+        measured = totals[(last.frame["group"] == name).to_numpy()]
+        said = [float(number) for cell in row[1:] for number in re.findall(r"\d\.\d+", cell)]
+        assert said == pytest.approx([loss, low, high, *measured], abs=6e-4)
+        assert low < measured.min() and measured.max() < high

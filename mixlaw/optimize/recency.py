@@ -90,10 +90,16 @@ class Recency:
         """k of a final phase of some share of the tokens."""
         return self.factor * np.exp((self.power - 1) * _longer(share, self.length))
 
+    @property
+    def spread(self) -> float:
+        """Standard deviation of ln k between targets: a weighting of them has another k than all together have."""
+        alone = [np.log(factor) for factor in self.by_target.values() if factor is not None]
+        return float(np.std(alone, ddof=1)) if len(alone) > 1 else 0.0
+
     def error_at(self, share: float) -> float:
-        """Standard error of ln k there."""
+        """Standard error of ln k there, for targets weighted in any way: their spread is part of it."""
         way = np.array([1.0, float(_longer(share, self.length))])
-        return float(np.sqrt(way @ np.array(self.covariance) @ way))
+        return float(np.sqrt(way @ np.array(self.covariance) @ way + self.spread**2))
 
     @property
     def told(self) -> bool:
