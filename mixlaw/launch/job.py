@@ -46,7 +46,8 @@ def numbers(setting: Setting, compute: Compute | None = None) -> dict[str, Any]:
     del shared["corpus"], shared["initial"]
     apart = ("device", "precision", "compile", "shard", "initial")  # known by what they come to, if to anything
     shared["training"] = {key: value for key, value in shared["training"].items() if key not in apart}
-    return {**shared, "device": compute.device.type, "bfloat16": compute.bfloat16, "compiled": compute.compiled}
+    compiled = {"compiled": True} if compute.compiled else {}  # absent from records of before steps could be
+    return {**shared, "device": compute.device.type, "bfloat16": compute.bfloat16, **compiled}
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,10 @@ import pytest
 from mixlaw.corpus.shards import open_corpus
 from mixlaw.design.planned import planned
 from mixlaw.errors import Refused
+from mixlaw.launch.job import numbers
 from mixlaw.launch.swarm import train_swarm
 from mixlaw.plan import Plan
+from mixlaw.train.members import setting_of
 
 
 def trained(plan: Plan, folder: Path) -> None:
@@ -63,3 +65,26 @@ def test_a_key_that_is_newer_than_the_records_changes_no_run_at_its_default(
     rewritten(tmp_path / "study", lambda begun: begun["numbers"]["training"].pop("learning_rate"))
     with pytest.raises(Refused, match=r"training.learning_rate was 0\.003, is 0\.005"):
         trained(plan_of(mixtures=2), tmp_path / "study")
+
+
+def test_a_record_names_what_determines_a_run_as_earlier_ones_did(plan_of: Callable[..., Plan]) -> None:
+    plan = plan_of()
+    alike = plan.training.model_copy(update={"compile": False, "shard": True, "precision": "float32"})
+    found = numbers(setting_of(plan))
+    assert numbers(setting_of(plan.model_copy(update={"training": alike}))) == found
+    assert "compiled" not in found
+    shared = [
+        "available_tokens",
+        "bfloat16",
+        "corpus_sha256",
+        "device",
+        "domains",
+        "initial_sha256",
+        "targets",
+        "training",
+    ]
+    assert sorted(found) == shared
+    assert sorted(found["training"]) == [
+        *("batch_tokens", "clip", "cooldown", "decay", "evaluation_tokens", "learning_rate", "micro_batches"),
+        *("schedule", "sequence_length", "warmup", "weight_decay"),
+    ]
