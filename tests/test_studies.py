@@ -92,10 +92,11 @@ def test_the_table_of_the_repetition_study_is_what_its_runs_measured() -> None:
     assert matched.argmin() == target.argmin() != fresh.argmin()
 
 
-def test_the_readme_tells_what_the_demo_predicted_and_measured() -> None:
-    rows = [line.strip("| ").split(" | ") for line in (ROOT / "README.md").read_text().splitlines()]
+@pytest.mark.parametrize(("page", "name"), [("README.md", "demo"), ("runs/swarm/README.md", "swarm")])
+def test_a_page_tells_what_its_study_predicted_and_measured(page: str, name: str) -> None:
+    rows = [line.strip("| ").split(" | ") for line in (ROOT / page).read_text().splitlines()]
     written = {row[0]: row[1:] for row in rows if row[0] in ("optimum", "natural", "uniform")}
-    for outcome in open_study(ROOT / "runs" / "demo").outcomes:
+    for outcome in open_study(ROOT / "runs" / name).outcomes:
         interval = f"{outcome.low:.3f} to {outcome.high:.3f}"
         measured = ", ".join(f"{value:.3f}" for value in outcome.measured)
         assert written[outcome.name] == [f"{outcome.predicted:.3f}", interval, measured]
