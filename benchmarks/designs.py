@@ -28,6 +28,7 @@ from mixlaw.limits import Limits
 from mixlaw.mixture import Array, Mixture
 from mixlaw.optimize.interior_point import solve
 from mixlaw.optimize.program import Program
+from mixlaw.optimize.regret import INFLATION
 from mixlaw.runs import LOSS, MIX, RunTable, check_runs, read_runs
 
 QUICK = "--quick" in sys.argv[1:]
@@ -191,10 +192,10 @@ def stopping(truth: Truth, asked: Sequence[str]) -> list[str]:
                 expected.append(batch.regret.expected)
                 actual.append(truth.regret(batch.optimum.aligned(truth.law.domains), name))
             print(f"  stopping: {name}, {count} runs", file=sys.stderr, flush=True)
-            within = np.mean([real <= 3 * thought for thought, real in zip(expected, actual, strict=True)])
+            within = np.mean([real <= INFLATION * thought for thought, real in zip(expected, actual, strict=True)])
             rows.append([name, str(count), float(np.mean(expected)), float(np.mean(actual)), f"{within:.0%}"])
     said = "Regret that the law expects of its choice from its own uncertainty, and the true one."
-    header = ["target", "runs", "expected", "actual", "actual within 3 x expected"]
+    header = ["target", "runs", "expected", "actual", f"actual within {INFLATION:g} x expected"]
     return ["## When to stop", said, markdown(header, rows)]
 
 
