@@ -1,6 +1,7 @@
 """From a log to a run table: names become columns, steps become tokens, losses become nats, mixtures are looked up."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,12 +43,15 @@ def assemble(log: Log, choices: Choices) -> RunTable:
         raise Refused(
             f"{log.source}: {_no_loss(log, columns)}; say which names are losses, as in --map 'loss.*=eval/*'"
         )
-    notes = [*log.notes, *left_out]
+    notes = [*log.notes, *left_out, *_about_names(runs, columns, choices)]
+    diverged = {str(row["run"]) for row in rows if _diverged(row)}
     frame = pd.DataFrame(rows)
     for step in (_trained, _merge, _zeros):
         frame, said = step(frame)
         notes += said
     frame, said = in_nats(frame, choices.unit, choices.bytes_per_token)
+    if diverged:
+        said.append(f"losses that are not finite were left blank in: {', '.join(sorted(diverged))}")
     table = check_runs(frame, source=log.source, renormalise=choices.renormalise)
     return RunTable(
         _whole(table.frame), table.domains, table.targets, table.source, notes=(*notes, *said, *table.notes)
@@ -62,15 +66,40 @@ def _whole(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _facts(run: LoggedRun, columns: Mapping[str, str], choices: Choices) -> dict[str, Any]:
     """What holds for the whole run: what the user gave wins over its name, and its name over its settings."""
-    logged = {column: run.settings[name] for column, name in columns.items() if name in run.settings}
-    name = str(logged.pop("run", run.name))
-    said = choices.pattern.read(name) if choices.pattern is not None else {}
+    name, logged = _settings(run, columns)
+    said = choices.pattern.read(name) if choices.pattern is not None and not _says_itself(name, logged, choices) else {}
     if choices.given:
         said = {**said, **_given(name, choices.given)}
     if any(column.startswith(MIX) for column in said):
         logged = {column: value for column, value in logged.items() if not column.startswith(MIX)}
     constant = {} if choices.params is None else {"params": choices.params}
     return {"run": name, **constant, **logged, **said}
+
+
+def _settings(run: LoggedRun, columns: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """The name of a run, and what its settings say by column of the run table."""
+    logged = {column: run.settings[name] for column, name in columns.items() if name in run.settings}
+    return str(logged.pop("run", run.name)), logged
+
+
+def _says_itself(name: str, logged: Mapping[str, Any], choices: Choices) -> bool:
+    """Whether a run's name is not of the pattern, but its settings hold a mixture and all else the pattern reads."""
+    if choices.pattern is None or choices.pattern.fits(name):
+        return False
+    others = {column for column in choices.pattern.columns if not column.startswith(MIX)}
+    return others <= logged.keys() and any(column.startswith(MIX) for column in logged)
+
+
+def _about_names(runs: Sequence[LoggedRun], columns: Mapping[str, str], choices: Choices) -> list[str]:
+    """Runs that a pattern of names was not for, in words."""
+    taken = sum(_says_itself(*_settings(run, columns), choices) for run in runs)
+    if not taken:
+        return []
+    return [f"{counted(taken, 'run')} whose names are not of --run-pattern: their mixtures are the ones logged"]
+
+
+def _diverged(row: Mapping[str, Any]) -> bool:
+    return any(column.startswith(LOSS) and not math.isfinite(value) for column, value in row.items())
 
 
 def _given(run: str, given: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:

@@ -23,6 +23,15 @@ class NamePattern:
     expression: "re.Pattern[str]"
     fields: tuple[str, ...]
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the run table that a name says."""
+        return tuple(name.removesuffix("%") for name in self.fields)
+
+    def fits(self, run: str) -> bool:
+        """Whether a run's name is of the pattern."""
+        return self.expression.fullmatch(run) is not None
+
     def read(self, run: str) -> dict[str, float]:
         """What a run's name says, by column of the run table.
 
@@ -35,9 +44,9 @@ class NamePattern:
                 f"the name of run '{run}' is not like '{self.text}'; correct the pattern, or choose runs with --only"
             )
         values = {}
-        for number, name in enumerate(self.fields):
+        for number, (name, column) in enumerate(zip(self.fields, self.columns, strict=True)):
             value = _number(match[f"f{number}"])
-            values[name.removesuffix("%")] = value / 100 if name.endswith("%") else value
+            values[column] = value / 100 if name.endswith("%") else value
         return values
 
 

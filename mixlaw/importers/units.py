@@ -52,21 +52,15 @@ def in_nats(
     """Convert the losses of a frame; those that are not finite are left blank, and rows without any are dropped.
 
     Returns:
-        The frame, and notes on what was converted and which runs diverged.
+        The frame, and notes on what was converted.
     """
-    diverged: list[str] = []
     losses = [str(name) for name in frame.columns if str(name).startswith(LOSS)]
     for name in losses:
         values = frame[name].to_numpy(dtype=float)
         finite = np.where(np.isinf(values), math.nan, values)
-        diverged += sorted(set(frame.loc[np.isinf(values), "run"]))
         frame = frame.assign(**{name: nats_per_token(finite, unit, _bytes_per_token(bytes_per_token, name))})
     empty = frame[losses].isna().all(axis=1)
-    diverged += sorted(set(frame.loc[empty, "run"]))
-    notes = _conversion(unit, bytes_per_token)
-    if diverged:
-        notes.append(f"losses that are not finite were left blank in: {', '.join(dict.fromkeys(diverged))}")
-    return frame[~empty].reset_index(drop=True), notes
+    return frame[~empty].reset_index(drop=True), _conversion(unit, bytes_per_token)
 
 
 def _conversion(unit: LossUnit, bytes_per_token: float | Mapping[str, float]) -> list[str]:

@@ -95,6 +95,19 @@ def test_a_mixture_in_the_name_of_a_run_is_read() -> None:
     assert frame(source, pattern=parse_pattern("web{mix.web}-code{mix.code}"))["mix.code"].tolist() == [0.25] * 2
 
 
+def test_a_run_whose_name_says_nothing_keeps_the_mixture_it_logged_and_that_is_said() -> None:
+    named, logged = LoggedRun("web0.5-code0.5", POINTS, {"params": 1}), LoggedRun("b", POINTS, SETTINGS)
+    choices = Choices(rules=RULES, tokens_per_step=100.0, pattern=parse_pattern("web{mix.web}-code{mix.code}"))
+    table = assemble(Log("log", (named, logged)), choices)
+    assert table.frame["mix.web"].tolist() == [0.75, 0.75, 0.5, 0.5]
+    assert "1 run whose names are not of --run-pattern: their mixtures are the ones logged" in table.notes
+    with pytest.raises(Refused, match=r"name of run 'b' is not like"):
+        assemble(Log("log", (named, LoggedRun("b", POINTS, {"params": 1}))), choices)
+    with pytest.raises(Refused, match=r"name of run 'a' is not like"):  # the pattern says a size, which was not logged
+        mixture = {"mix.web": 0.75, "mix.code": 0.25}
+        assemble(log(mixture), Choices(rules=RULES, tokens_per_step=100.0, pattern=parse_pattern("{params}")))
+
+
 def test_a_domain_not_named_is_zero_only_where_the_others_sum_to_one() -> None:
     whole = LoggedRun("b", POINTS, {"mix.web": 1.0, "params": 1})
     part = LoggedRun("b", POINTS, {"mix.web": 0.5, "params": 1})
@@ -112,6 +125,12 @@ def test_losses_that_are_not_finite_are_blank_and_their_runs_named() -> None:
     table = assemble(log(points=points), Choices(rules=RULES, tokens_per_step=100.0))
     assert len(table) == 1 and np.isnan(table.losses).sum() == 1
     assert any("not finite were left blank in: a" in note for note in table.notes)
+
+
+def test_one_loss_that_is_not_a_number_is_said_though_the_rest_of_its_row_is_kept() -> None:
+    points = ({"step": 10, "eval/web": math.nan, "eval/code": 1.5}, {"step": 20, "eval/web": 2.0, "eval/code": 1.4})
+    table = assemble(log(points=points), Choices(rules=RULES, tokens_per_step=100.0))
+    assert len(table) == 2 and "losses that are not finite were left blank in: a" in table.notes
 
 
 def test_every_unit_comes_to_the_same_nats() -> None:
