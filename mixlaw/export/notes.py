@@ -6,6 +6,7 @@ from mixlaw.export.base import Exporter
 from mixlaw.export.shares import tokens_without_repeats
 from mixlaw.export.sizes import Size
 from mixlaw.mixture import Mixture
+from mixlaw.wording import in_words
 
 ROUNDING = 5e-4
 """How far above one the epochs of a proportion that was rounded may be."""
@@ -52,9 +53,10 @@ def about_epochs(
     if not exporter.repeats:
         return _about_shortage(exporter, tokens_without_repeats(mixture, sizes), budget_tokens)
     passes = epochs(stages, sizes, budget_tokens)
+    budget = "" if budget_tokens is None else in_words(budget_tokens)
     return [
-        f"'{domain}' is read {count:.4g} times: {mixture.as_dict()[domain]:.4g} of {budget_tokens:.4g} tokens, "
-        f"of which {sizes[domain].tokens:.4g} are available"
+        f"'{domain}' is read {count:.4g} times: {mixture.as_dict()[domain]:.4g} of {budget} tokens, "
+        f"of which {in_words(sizes[domain].tokens)} are available"
         for domain, count in passes.items()
         if count > 1 + ROUNDING
     ]
@@ -63,5 +65,7 @@ def about_epochs(
 def _about_shortage(exporter: Exporter, most: float, budget_tokens: float | None) -> list[str]:
     if budget_tokens is not None and budget_tokens <= most:
         return []
-    asked = f", not the {budget_tokens:.4g} asked for" if budget_tokens is not None else ""
-    return [f"{exporter.name} repeats nothing, so it reads {most:.4g} tokens in all{asked}: one domain is used up"]
+    asked = f", not the {in_words(budget_tokens)} asked for" if budget_tokens is not None else ""
+    return [
+        f"{exporter.name} repeats nothing, so it reads {in_words(most)} tokens in all{asked}: one domain is used up"
+    ]

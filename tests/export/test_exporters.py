@@ -87,7 +87,7 @@ def test_without_paths_the_names_stand_in_and_a_note_says_so(exporter: Exporter)
 @every_exporter
 def test_a_domain_read_more_than_once_or_a_training_cut_short_is_told(exporter: Exporter) -> None:
     prepared = prepare(exporter, {0: MIXTURE}, places=as_places(PATHS), sizes=as_sizes(SIZES), budget_tokens=16e9)
-    expected = "'code' is read 2 times" if exporter.repeats else "8e+09 tokens in all, not the 1.6e+10"
+    expected = "'code' is read 2 times" if exporter.repeats else "8B tokens in all, not the 16B"
     assert any(expected in note for note in prepared.notes)
 
 
