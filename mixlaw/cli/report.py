@@ -97,10 +97,16 @@ def _law(path: Path, weights: Path | None, optimum: Path | None, groups: Path | 
         weights=None if weights is None else read_numbers(weights, "weights"),
         optimum=None if optimum is None else read_optimum(optimum),
         groups=None if groups is None else read_groups(groups),
+        files=_named(weights=weights, optimum=optimum, groups=groups),
     )
 
 
 def _runs(path: Path, weights: Path | None) -> str:
     from mixlaw.report.runs import runs_page
 
-    return runs_page(read_runs(path), path, weights=None if weights is None else read_numbers(weights, "weights"))
+    importance = None if weights is None else read_numbers(weights, "weights")
+    return runs_page(read_runs(path), path, weights=importance, files=_named(weights=weights))
+
+
+def _named(**given: Path | None) -> dict[str, Path]:
+    return {flag: file for flag, file in given.items() if file is not None}

@@ -14,7 +14,7 @@ from mixlaw.report.page import Section, render
 from mixlaw.report.sections.choice import choice, mixtures_named, trade_off
 from mixlaw.report.sections.coverage import coverage
 from mixlaw.report.sections.fits import the_law, who_helps
-from mixlaw.report.sections.made import made
+from mixlaw.report.sections.made import made, reported
 from mixlaw.report.style import styled
 from mixlaw.weights import weights_of
 from mixlaw.wording import counted, in_words
@@ -29,6 +29,7 @@ def law_page(
     weights: Mapping[str, float] | None = None,
     optimum: Optimum | None = None,
     groups: Groups | None = None,
+    files: Mapping[str, Path] | None = None,
 ) -> str:
     """One self-contained HTML page of a law.
 
@@ -38,6 +39,7 @@ def law_page(
         weights: importance of targets; the optimum's, or equal, by default.
         optimum: one found with this law, to be shown against its baselines.
         groups: of targets, for the front between them.
+        files: flag -> file that weights, optimum and groups were read from, for their hashes and the command.
 
     Raises:
         Refused: for an optimum of other domains, unknown targets, or a front of a law that is not convex.
@@ -52,7 +54,7 @@ def law_page(
             front = pareto(at, groups, limits_of(law, None, trust=False))
             sections.append(trade_off(at, front, groups, named))
         sections += [_mixtures(law, law.at(), importance, named), the_law(law), who_helps(law)]
-        sections.append(_made(law, path))
+        sections.append(_made(law, path, files or {}))
     return render(f"{path.name}: a law of {counted(len(law.domains), 'domain')}", _lead(law), sections, _in_short(law))
 
 
@@ -80,9 +82,8 @@ def _mixtures(law: Law, at: LawAtScale, weights: Array, named: Mapping[str, Arra
     return coverage(law.domains, at.proportions, named, at.losses @ weights, (at, weights))
 
 
-def _made(law: Law, path: Path) -> Section:
+def _made(law: Law, path: Path, files: Mapping[str, Path]) -> Section:
     facts = {"fitted by": f"mixlaw {law.version}", "run table": law.evidence.source}
     facts |= {"run table, sha256": law.evidence.sha256} if law.evidence.sha256 else {}
-    return made(
-        [path], facts, [f"mixlaw fit {Path(law.evidence.source).name} -o {path.name}", f"mixlaw report {path.name}"]
-    )
+    fitting = f"mixlaw fit {Path(law.evidence.source).name} -o {path.name}"
+    return made([path, *files.values()], facts, [fitting, reported(path, files)])

@@ -9,7 +9,7 @@ from mixlaw.mixture import Array
 from mixlaw.report.page import Section, render
 from mixlaw.report.sections.coverage import coverage
 from mixlaw.report.sections.curves import associations, curves, targets
-from mixlaw.report.sections.made import made
+from mixlaw.report.sections.made import made, reported
 from mixlaw.report.style import styled
 from mixlaw.runs import RunTable
 from mixlaw.surfaces.single import common_scale
@@ -18,13 +18,20 @@ from mixlaw.weights import weights_of
 from mixlaw.wording import counted
 
 
-def runs_page(runs: RunTable, path: Path, *, weights: Mapping[str, float] | None = None) -> str:
+def runs_page(
+    runs: RunTable,
+    path: Path,
+    *,
+    weights: Mapping[str, float] | None = None,
+    files: Mapping[str, Path] | None = None,
+) -> str:
     """One self-contained HTML page of a run table.
 
     Args:
         runs: read from `path`.
         path: of the file, for its hash and the commands.
         weights: importance of targets; equal by default.
+        files: flag -> file that the weights were read from, for its hash and the command.
 
     Raises:
         Refused: for weights of unknown targets.
@@ -39,7 +46,8 @@ def runs_page(runs: RunTable, path: Path, *, weights: Mapping[str, float] | None
             sections += [] if together is None else [together]
         else:
             sections.append(coverage(runs.domains, runs.last().proportions, {}))
-        sections.append(made([path], {}, [f"mixlaw check {path.name}", f"mixlaw report {path.name}"]))
+        read = files or {}
+        sections.append(made([path, *read.values()], {}, [f"mixlaw check {path.name}", reported(path, read)]))
     lead = [
         f"{counted(found.runs, 'run')} of {counted(found.mixtures, 'mixture')} of "
         f"{counted(len(runs.domains), 'domain')}, {counted(len(runs.targets), 'target')}, as measured. The next step "

@@ -13,6 +13,11 @@ NUMERICAL = ("numpy", "scipy", "pandas")
 """Packages whose versions the numbers may depend on in the last digits."""
 
 
+def reported(path: Path, files: Mapping[str, Path]) -> str:
+    """The command that makes the page of a file, with the file that each flag named."""
+    return " ".join([f"mixlaw report {path.name}", *(f"--{flag} {file.name}" for flag, file in files.items())])
+
+
 def made(files: Sequence[Path], facts: Mapping[str, str], commands: Sequence[str]) -> Section:
     """What a reader needs to make the same page.
 
