@@ -39,6 +39,8 @@ class Uncertainty:
         noise: (V,) standard deviation of a run about the law, nats per token.
         freedom: (V,) degrees of freedom `noise` is known with, for t quantiles.
         correlation: (V, V) of the targets' errors within a run.
+        run_noise: (V,) what a single run differs by from what was carried of its mixture, on top of `noise`; 0 where
+            the law was fitted to single runs.
         scale_error: (V,) standard deviation of carrying losses to this scale, nats per token, the same for every
             mixture: part of an interval, absent from a comparison.
     """
@@ -49,6 +51,7 @@ class Uncertainty:
     noise: Array
     freedom: Array
     correlation: Array
+    run_noise: Array
     scale_error: Array
 
     def loadings(self, proportions: Array) -> Array:
@@ -79,7 +82,9 @@ class Uncertainty:
     @property
     def noise_covariance(self) -> Array:
         """(V, V) covariance of the targets' losses of one run about the law, nats² per token²."""
-        return self.correlation * np.outer(self.noise, self.noise)
+        both = np.hypot(self.noise, self.run_noise)
+        covariance: Array = self.correlation * np.outer(both, both)
+        return covariance
 
     def leverage(self, proportions: Array) -> Array:
         """(n, V) variance of each prediction over that of a run: near 1 where one run decides the prediction."""
@@ -194,6 +199,7 @@ def uncertainty_of(at: FitAtScale) -> Uncertainty:
         noise=np.sqrt(variance),
         freedom=freedom,
         correlation=correlation_of(residuals, measured),
+        run_noise=np.zeros(len(fit.law.targets)) if at.run_noise is None else at.run_noise,
         scale_error=at.scale_error,
     )
 

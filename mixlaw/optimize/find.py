@@ -173,7 +173,9 @@ def _convex_optimum(asked: Question) -> Optimum | None:
         fit = LAWS[kind].fit(at.law.domains, at.law.targets, at.proportions, at.losses)
     except Refused:
         return None
-    uncertainty = uncertainty_of(FitAtScale(fit, at.proportions, at.losses, groups, np.zeros(len(at.law.targets))))
+    nothing = np.zeros(len(at.law.targets))
+    beside_it = FitAtScale(fit, at.proportions, at.losses, groups, nothing, run_noise=at.uncertainty.run_noise)
+    uncertainty = uncertainty_of(beside_it)
     beside = replace(asked, at=replace(at, law=fit.law, uncertainty=uncertainty), slack=0.0)
     program = beside.program(fit.law)
     if not beside.convex(fit.law):

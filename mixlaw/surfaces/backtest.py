@@ -22,6 +22,9 @@ NEAR = 1.1
 SAME_MIXTURE = 1e-5
 """Proportions this close are one mixture."""
 
+FEWEST_RUNS = 3
+"""Runs that tell how much one run differs from its mixture's curve."""
+
 COVERED = 0.9
 """A backtest whose ratios are at least this share of those asked for counts as having their horizon."""
 
@@ -127,6 +130,20 @@ def backtests(table: RunTable, fit: Callable[[RunTable], Carries]) -> tuple[Back
                 )
             )
     return tuple(found)
+
+
+def noise_of_runs(table: RunTable, surface: Carries) -> Array:
+    """(V,) robust standard deviation of single runs about what a surface fitted to them carries of their mixtures.
+
+    Taken at the end of the largest runs, less what all of them are off there; 0 where fewer than three runs tell it.
+    """
+    errors = _HeldOut.of(training_curves(table)).errors(surface)
+    noise = np.zeros(errors.shape[1])
+    for target, column in enumerate(errors.T):
+        known = column[np.isfinite(column)]
+        if len(known) >= FEWEST_RUNS:
+            noise[target] = 1.4826 * np.median(np.abs(known - np.median(known)))
+    return noise
 
 
 def scale_error(

@@ -26,6 +26,8 @@ class FitAtScale:
         scale_error: (V,) standard deviation of carrying the losses to this scale, nats per token, shared by all
             mixtures; 0 where the losses were measured at this scale.
         warnings: how far from the evidence this scale is, in words.
+        run_noise: (V,) standard deviation of a single run about what was carried of its mixture, nats per token: the
+            losses of several checkpoints and sizes are smoother than those of one run; None where they are of one run.
     """
 
     fit: MixingFit
@@ -34,6 +36,7 @@ class FitAtScale:
     groups: NDArray[np.int64]
     scale_error: Array
     warnings: tuple[str, ...] = ()
+    run_noise: Array | None = None
 
 
 @dataclass(frozen=True)

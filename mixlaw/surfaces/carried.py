@@ -12,7 +12,7 @@ from mixlaw.laws.base import MixingLaw
 from mixlaw.mixture import Array
 from mixlaw.runs import RunTable
 from mixlaw.surfaces.arrays import lists, numbers_of
-from mixlaw.surfaces.backtest import Backtest, backtests, scale_error
+from mixlaw.surfaces.backtest import Backtest, backtests, noise_of_runs, scale_error
 from mixlaw.surfaces.base import FitAtScale, Surface
 from mixlaw.surfaces.reach import Reach
 from mixlaw.wording import counted
@@ -27,17 +27,19 @@ class CarriedSurface(Surface):
         proportions: (G, M) the mixtures that were run, each once.
         reach: the scales measured.
         backtests: errors of predicting the largest scale from the smaller ones.
+        run_noise: (V,) standard deviation of the largest runs' last losses about those carried of their mixtures.
     """
 
     family: type[MixingLaw]
     proportions: Array
     reach: Reach
     backtests: tuple[Backtest, ...]
+    run_noise: Array
 
     @classmethod
     @abstractmethod
     def carry_from(cls, table: RunTable, family: type[MixingLaw]) -> Self:
-        """Fit to a table, without backtests."""
+        """Fit to a table, without backtests and without the noise of a run."""
 
     @abstractmethod
     def losses_at(self, params: float, tokens: float) -> Array:
@@ -59,7 +61,8 @@ class CarriedSurface(Surface):
     def fit(cls, table: RunTable, family: type[MixingLaw]) -> Self:
         """Fit to a run table and to its lower parts, which tell how well it carries."""
         surface = cls.carry_from(table, family)
-        return replace(surface, backtests=backtests(table, lambda part: cls.carry_from(part, family)))
+        tests = backtests(table, lambda part: cls.carry_from(part, family))
+        return replace(surface, backtests=tests, run_noise=noise_of_runs(table, surface))
 
     def at(self, params: float | None = None, tokens: float | None = None) -> FitAtScale:
         """The mixing law at one scale; None means the largest size, and the most tokens measured at it."""
@@ -76,6 +79,7 @@ class CarriedSurface(Surface):
             np.arange(len(proportions)),
             np.hypot(np.maximum(error, self.fit_error_at(params, tokens)), self.spread_at(params, tokens)),
             (*self.reach.warnings(params, tokens), *said, *_left_out(len(losses) - len(proportions), len(losses))),
+            self.run_noise,
         )
 
     def parameters(self) -> dict[str, Any]:
@@ -85,16 +89,18 @@ class CarriedSurface(Surface):
             "proportions": lists(self.proportions),
             "reach": self.reach.parameters(),
             "backtests": [test.parameters() for test in self.backtests],
+            "run_noise": self.run_noise.tolist(),
         }
 
     @staticmethod
-    def kept(parameters: Mapping[str, Any]) -> tuple[type[MixingLaw], Array, Reach, tuple[Backtest, ...]]:
-        """Family, proportions, reach and backtests from `parameters()`."""
+    def kept(parameters: Mapping[str, Any]) -> tuple[type[MixingLaw], Array, Reach, tuple[Backtest, ...], Array]:
+        """Family, proportions, reach, backtests and the noise of a run from `parameters()`."""
         return (
             LAWS[parameters["law"]],
             numbers_of(parameters["proportions"], "proportions"),
             Reach.from_parameters(parameters["reach"]),
             tuple(Backtest.from_parameters(test) for test in parameters["backtests"]),
+            numbers_of(parameters["run_noise"], "run_noise"),
         )
 
 

@@ -85,6 +85,7 @@ class Nested(CarriedSurface):
             curves.proportions,
             Reach.of(table),
             (),
+            np.zeros(len(table.targets)),
             curves.mixture,
             curves.params,
             curves.tokens[runs, ends],
@@ -149,14 +150,10 @@ class Nested(CarriedSurface):
     @classmethod
     def from_parameters(cls, domains: tuple[str, ...], targets: tuple[str, ...], parameters: Mapping[str, Any]) -> Self:
         """Rebuild from `parameters()`."""
-        family, proportions, reach, tests = cls.kept(parameters)
         return cls(
             domains,
             targets,
-            family,
-            proportions,
-            reach,
-            tests,
+            *cls.kept(parameters),
             np.array(parameters["mixture"], dtype=np.int64),
             numbers_of(parameters["params"], "params"),
             numbers_of(parameters["tokens"], "tokens"),

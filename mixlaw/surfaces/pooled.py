@@ -132,6 +132,7 @@ class Pooled(CarriedSurface):
             curves.proportions,
             reach,
             (),
+            np.zeros(len(table.targets)),
             *_fit_all(Rows.of(curves), len(curves.proportions)),
             _nested(table, family, reach),
         )

@@ -182,7 +182,14 @@ def certain(noise: Array, correlation: Array, scale_error: Array) -> Uncertainty
     count = len(noise)
     law = Straight(DOMAINS, tuple("abcdef"[:count]), np.arange(4.0 * count).reshape(count, 4))
     return Uncertainty(
-        law, np.zeros((count, 4, 1)), np.zeros((count, 4, 4)), noise, np.full(count, 1e9), correlation, scale_error
+        law,
+        np.zeros((count, 4, 1)),
+        np.zeros((count, 4, 4)),
+        noise,
+        np.full(count, 1e9),
+        correlation,
+        np.zeros(count),
+        scale_error,
     )
 
 

@@ -1,5 +1,6 @@
 """One curve for all mixtures, small deviations, several specifications."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 from mixlaw.errors import Refused
+from mixlaw.fitting.uncertainty import uncertainty_of
 from mixlaw.laws import LAWS
 from mixlaw.runs import check_runs, read_runs
 from mixlaw.surfaces.curves import same_scale
@@ -59,6 +61,18 @@ def test_the_interval_of_a_carried_loss_holds_the_truth() -> None:
     errors = np.abs((at.losses - truth(at.proportions, 2e8, 6e10)).mean(axis=0))
     assert (errors < 2 * at.scale_error).all()
     assert (at.scale_error < 0.15).all()
+
+
+def test_an_interval_counts_what_a_run_differs_by_from_the_smoother_curve_of_its_mixture() -> None:
+    """A checkpoint is off by 0.022 nats, and each mixture's curve rests on 24 of them."""
+    surface = Pooled.fit(check_runs(table(noise=0.02)), LAW)
+    assert surface.run_noise == pytest.approx([0.022, 0.022], rel=0.4)
+    at = surface.at(1e8, 2e10)
+    new = uncertainty_of(at).noise_covariance.diagonal()
+    assert (new >= surface.run_noise**2).all()
+    assert uncertainty_of(replace(at, run_noise=None)).noise_covariance.diagonal() == pytest.approx(
+        new - surface.run_noise**2
+    )
 
 
 def test_the_median_and_the_spread_are_those_of_the_specifications() -> None:
