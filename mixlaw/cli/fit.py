@@ -106,8 +106,11 @@ def _scales(law: Law) -> Table:
     for candidate in law.diagnostics.scales:
         cells = [_number(candidate.params_ratio, 2), _number(candidate.tokens_ratio, 2)]
         cells += [_number(candidate.rmse), "" if candidate.bias is None else f"{candidate.bias:+.4f}"]
-        chosen = "chosen" if candidate.scale == law.scale else ""
-        table.add_row(candidate.scale, *cells, f"refused: {candidate.refused}" if candidate.refused else chosen)
+        said = ["chosen"] if candidate.scale == law.scale else []
+        said += ["no backtest: too few sizes or checkpoints"] if candidate.rmse is None else []
+        table.add_row(
+            candidate.scale, *cells, f"refused: {candidate.refused}" if candidate.refused else ", ".join(said)
+        )
     return table
 
 

@@ -60,6 +60,12 @@ def test_fit_prints_what_the_law_can_be_trusted_with_and_names_the_next_verb(fol
     assert (folder / "law.json").is_file()
 
 
+def test_fit_says_that_a_way_across_scales_was_chosen_without_a_backtest(folder: Path, planted: Planted) -> None:
+    planted(runs=12, noise=0.01, scales=((1_000_000, 10_000_000), (1_000_000, 20_000_000))).to_csv("two.csv")
+    (chosen,) = [line for line in run("fit", "two.csv", "-o", "l.json").splitlines() if line.startswith("pooled")]
+    assert chosen.split(maxsplit=1)[1].strip() == "chosen, no backtest: too few sizes or checkpoints"
+
+
 def test_fit_prints_json_alone_when_asked(folder: Path) -> None:
     content = json.loads(run("fit", "runs.csv", "-o", "law.json", "--law", "exponential", "--json"))
     assert [target["target"] for target in content["targets"]] == ["code", "web"]
