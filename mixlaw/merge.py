@@ -9,7 +9,7 @@ import pandas as pd
 from mixlaw.errors import Refused, one_of
 from mixlaw.files import read_json
 from mixlaw.mixture import Mixture
-from mixlaw.runs import LOSS, MIX, RunTable, check_runs
+from mixlaw.runs import LOSS, MIX, RunTable, check_runs, with_whole_counts
 from mixlaw.stages import FINAL, in_two_stages
 from mixlaw.wording import counted
 
@@ -206,4 +206,5 @@ def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _checked(frame: pd.DataFrame, source: str, notes: list[str]) -> RunTable:
     table = check_runs(frame, source=source)
-    return RunTable(table.frame, table.domains, table.targets, source, notes=(*dict.fromkeys([*notes, *table.notes]),))
+    said = (*dict.fromkeys([*notes, *table.notes]),)
+    return RunTable(with_whole_counts(table.frame), table.domains, table.targets, source, notes=said)

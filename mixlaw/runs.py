@@ -182,6 +182,12 @@ def check_runs(
     return RunTable(frame.copy(), domains, targets, source, digest, tuple(notes))
 
 
+def with_whole_counts(frame: pd.DataFrame) -> pd.DataFrame:
+    """Parameters, tokens and steps as integers, where they all are, so that a file says 25000000 and not 25000000.0."""
+    whole = [name for name in ("params", "tokens", "step") if name in frame and (frame[name] % 1 == 0).all()]
+    return frame.astype(dict.fromkeys(whole, "int64"))
+
+
 def write_runs(table: RunTable | pd.DataFrame, path: Path | str) -> None:
     """Write a run table whole or not at all, as its suffix says (csv, parquet, jsonl); floats read back exactly."""
     frame = table.frame if isinstance(table, RunTable) else table

@@ -74,6 +74,11 @@ def test_an_added_domain_was_at_zero_and_a_target_not_measured_stays_blank() -> 
     assert any("not measured in every study: sums" in note for note in found.notes)
 
 
+def test_counts_stay_whole_when_tables_are_joined() -> None:
+    new = table({"web": [0.5], "code": [0.5]}, {"q": [1.9]}, "new")
+    assert {str(joined([OLD, new]).frame[name].dtype) for name in ("params", "tokens")} == {"int64"}
+
+
 def test_runs_of_the_same_name_are_told_apart_by_their_files() -> None:
     again = table({"web": [0.5], "code": [0.5]}, {"q": [2.2]}, "old")
     assert list(joined([OLD, check_runs(again.frame, source="later.csv")]).runs) == [

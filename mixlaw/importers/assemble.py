@@ -12,7 +12,7 @@ from mixlaw.importers.base import STEP, Log, LoggedRun
 from mixlaw.importers.choices import Choices, choose_runs, roles_of
 from mixlaw.importers.units import in_nats
 from mixlaw.mixture import ROUNDING
-from mixlaw.runs import LOSS, MIX, RunTable, check_runs
+from mixlaw.runs import LOSS, MIX, RunTable, check_runs, with_whole_counts
 from mixlaw.wording import counted
 
 FIRST = ("run", "params", "tokens", "step", "seed", "lr", "group", "kind")
@@ -54,14 +54,8 @@ def assemble(log: Log, choices: Choices) -> RunTable:
         said.append(f"losses that are not finite were left blank in: {', '.join(sorted(diverged))}")
     table = check_runs(frame, source=log.source, renormalise=choices.renormalise)
     return RunTable(
-        _whole(table.frame), table.domains, table.targets, table.source, notes=(*notes, *said, *table.notes)
+        with_whole_counts(table.frame), table.domains, table.targets, table.source, notes=(*notes, *said, *table.notes)
     )
-
-
-def _whole(frame: pd.DataFrame) -> pd.DataFrame:
-    """Counts as integers, where they all are."""
-    whole = [name for name in ("params", "tokens", "step") if name in frame and (frame[name] % 1 == 0).all()]
-    return frame.astype(dict.fromkeys(whole, "int64"))
 
 
 def _facts(run: LoggedRun, columns: Mapping[str, str], choices: Choices) -> dict[str, Any]:
@@ -95,7 +89,7 @@ def _about_names(runs: Sequence[LoggedRun], columns: Mapping[str, str], choices:
     taken = sum(_says_itself(*_settings(run, columns), choices) for run in runs)
     if not taken:
         return []
-    return [f"{counted(taken, 'run')} whose names are not of --run-pattern: their mixtures are the ones logged"]
+    return [f"names not of --run-pattern in {counted(taken, 'run')}: the mixtures logged are taken"]
 
 
 def _diverged(row: Mapping[str, Any]) -> bool:

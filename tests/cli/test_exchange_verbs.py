@@ -149,7 +149,7 @@ def test_an_optimum_that_knows_its_epochs_needs_no_available_tokens(folder: Path
         json.dumps({**OPTIMUM, "epochs": {"code": 2.0, "web": 0.5, "books": 1.0, "forums": 0}})
     )
     out, err = run("export", "optimum.json", "--to", "olmo-core", "--paths", "paths.toml")
-    assert "'code' is read 2 times: 0.5 of 1.6e+10 tokens, of which 4e+09 are available" in err
+    assert "'code' is read 2 times: 0.5 of 16B tokens, of which 4B are available" in err
     ratios = {entry["source_name"]: entry.get("max_repetition_ratio") for entry in yaml.safe_load(out)["sources"]}
     assert ratios == {"books": None, "code": 2.0, "web": None}
 

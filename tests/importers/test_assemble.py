@@ -100,7 +100,7 @@ def test_a_run_whose_name_says_nothing_keeps_the_mixture_it_logged_and_that_is_s
     choices = Choices(rules=RULES, tokens_per_step=100.0, pattern=parse_pattern("web{mix.web}-code{mix.code}"))
     table = assemble(Log("log", (named, logged)), choices)
     assert table.frame["mix.web"].tolist() == [0.75, 0.75, 0.5, 0.5]
-    assert "1 run whose names are not of --run-pattern: their mixtures are the ones logged" in table.notes
+    assert "names not of --run-pattern in 1 run: the mixtures logged are taken" in table.notes
     with pytest.raises(Refused, match=r"name of run 'b' is not like"):
         assemble(Log("log", (named, LoggedRun("b", POINTS, {"params": 1}))), choices)
     with pytest.raises(Refused, match=r"name of run 'a' is not like"):  # the pattern says a size, which was not logged
