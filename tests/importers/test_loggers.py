@@ -3,13 +3,17 @@
 Every logger is given the same two runs; the run table must be the same, whatever wrote it.
 """
 
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from mixlaw.cli.app import app
 from mixlaw.importers import importer_of, read_log
 from mixlaw.importers.assemble import assemble
 from mixlaw.importers.choices import Choices
@@ -60,6 +64,26 @@ def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             if run == "crashed":
                 logger.finish(exit_code=1)
     pd.testing.assert_frame_equal(imported(tmp_path / "wandb", "wandb-offline"), EXPECTED)
+
+
+def test_the_commands_of_the_page_read_runs_of_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    logged = {"a": {f"data/weights/{name}": value for name, value in MIXTURES["a"].items()}, "b-web0.5-code0.5": {}}
+    for run, mixture in logged.items():
+        with wandb.init(
+            project="p", dir=str(tmp_path), name=run, config=mixture | {"model/n_params": 1_000_000}
+        ) as logger:
+            logger.log({"eval/web_loss": loss(run[0], 10), "tokens_seen": 10_240}, step=10)
+    page = (Path(__file__).parents[2] / "docs" / "migrating.md").read_text().split("## W&B")[1]
+    for line in re.findall(r"^mixlaw import .*$", page.replace("\\\n", " "), re.MULTILINE):
+        answer = CliRunner().invoke(app, shlex.split(line)[1:], catch_exceptions=False)
+        assert answer.exit_code == 0, answer.output
+    table = pd.read_csv("runs.csv")
+    assert table["mix.code"].tolist() == [0.25, 0.5] and table["tokens"].tolist() == [10_240] * 2
 
 
 def test_wandb_killed_while_logging_is_read_up_to_its_end(tmp_path: Path) -> None:
