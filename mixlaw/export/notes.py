@@ -55,11 +55,15 @@ def about_epochs(
     passes = epochs(stages, sizes, budget_tokens)
     budget = "" if budget_tokens is None else in_words(budget_tokens)
     return [
-        f"'{domain}' is read {count:.4g} times: {mixture.as_dict()[domain]:.4g} of {budget} tokens, "
+        f"'{domain}' is read {_times(count)} times: {mixture.as_dict()[domain]:.4g} of {budget} tokens, "
         f"of which {in_words(sizes[domain].tokens)} are available"
         for domain, count in passes.items()
         if count > 1 + ROUNDING
     ]
+
+
+def _times(count: float) -> str:
+    return f"{count:.4g}" if count < 1000 else f"{count:,.0f}"
 
 
 def _about_shortage(exporter: Exporter, most: float, budget_tokens: float | None) -> list[str]:

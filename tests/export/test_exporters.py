@@ -89,6 +89,8 @@ def test_a_domain_read_more_than_once_or_a_training_cut_short_is_told(exporter: 
     prepared = prepare(exporter, {0: MIXTURE}, places=as_places(PATHS), sizes=as_sizes(SIZES), budget_tokens=16e9)
     expected = "'code' is read 2 times" if exporter.repeats else "8B tokens in all, not the 16B"
     assert any(expected in note for note in prepared.notes)
+    prepared = prepare(exporter, {0: MIXTURE}, places=as_places(PATHS), sizes=as_sizes(SIZES), budget_tokens=16e13)
+    assert not exporter.repeats or any("'code' is read 20,000 times" in note for note in prepared.notes)
 
 
 @every_exporter

@@ -32,6 +32,7 @@ def test_curves_are_drawn_where_runs_have_several_checkpoints(planted: Planted, 
     scales = ((10**6, 10**7), (10**6, 2 * 10**7), (10**7, 10**7))
     page = runs_page(*written(planted(runs=8, scales=scales), tmp_path))
     assert "Mean loss of every run against tokens" in page and "1M parameters" in page and "10M parameters" in page
+    assert ">20,000,000<" in page and "e+07<" not in page
     assert "against tokens" not in runs_page(*written(planted(runs=8), tmp_path))
 
 

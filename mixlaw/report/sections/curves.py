@@ -105,7 +105,7 @@ def targets(found: Survey) -> Section:
         for scale in found.scales
     ]
     sizes = [Column("params"), Column("runs", ".0f"), Column("checkpoints", ".0f")]
-    sizes += [Column("first tokens", ".3g"), Column("last tokens", ".3g")]
+    sizes += [Column("first tokens", ",.0f"), Column("last tokens", ",.0f")]
     return Section(
         title="What is in the table",
         points=[*found.notes, *([] if found.problems else ["Nothing was found that would spoil a fit."])],
