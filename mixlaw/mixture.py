@@ -187,6 +187,8 @@ def read_mixture(path: Path | str, domains: Sequence[str] | None = None) -> Mixt
 def read_mixtures(path: Path | str, domains: Sequence[str] | None = None) -> dict[str, Mixture]:
     """Read a mixtures file: csv, one row a candidate, one column a domain (with or without `mix.`), optional `name`.
 
+    A mixture file (.json) is one candidate, called as the file.
+
     Args:
         path: the file.
         domains: the only ones it may have columns for; any by default.
@@ -200,6 +202,8 @@ def read_mixtures(path: Path | str, domains: Sequence[str] | None = None) -> dic
     path = Path(path)
     if not path.is_file():
         raise Refused(f"{path} is no file; check the path")
+    if path.suffix.lower() == ".json":
+        return {path.stem: read_mixture(path, domains)}
     frame = read_csv(path, texts=("name",))
     columns = {column: column.removeprefix("mix.") for column in frame.columns if column != "name"}
     if not len(frame) or not columns:

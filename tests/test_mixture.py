@@ -111,3 +111,9 @@ def test_proportions_that_sum_to_a_hair_more_than_1_are_rounded_to_a_sum_of_1() 
         rounded = np.array(above.rounded(decimals).proportions)
         assert rounded.sum() == pytest.approx(1, abs=1e-15)
         assert rounded == pytest.approx(np.array(above.proportions) / 1.0000009, abs=1.01 * 10.0**-decimals)
+
+
+def test_a_mixture_file_is_one_candidate_called_as_the_file(tmp_path: Path) -> None:
+    (tmp_path / "natural.json").write_text('{"web": 0.75, "code": 0.25}')
+    (found,) = read_mixtures(tmp_path / "natural.json").items()
+    assert found[0] == "natural" and found[1].as_dict() == {"code": 0.25, "web": 0.75}
