@@ -105,3 +105,9 @@ def test_importing_mixlaw_pulls_in_neither_torch_nor_matplotlib() -> None:
 @pytest.mark.parametrize("name", ["utils", "common", "helpers", "types", "misc"])
 def test_no_drawer_for_odds_and_ends(name: str) -> None:
     assert not [module for module in MODULES if module.stem == name]
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Without packages of tests, pytest imports each by its name alone."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert not {name for name in names if names.count(name) > 1}
