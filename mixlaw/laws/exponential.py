@@ -193,7 +193,7 @@ def exponential_starts(rows: Array, losses: Array, ridge: float = 1e-6) -> Array
     """
     low, span = np.nanmin(losses, axis=0), ranges(losses)
     below = low - np.geomspace(NARROWEST_GAP, WIDEST_GAP, GAPS)[:, None] * span
-    within = low + np.array(WITHIN)[:, None] * span
+    within = np.minimum(low + np.array(WITHIN)[:, None] * span, worst(losses) - NARROWEST_GAP * span)
     irreducible = np.concatenate([below, within])
     exponents, squares = _at_irreducible(rows, losses, irreducible, ridge)
     first, second = _two_dips(squares[:GAPS])
