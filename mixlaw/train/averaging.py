@@ -16,6 +16,7 @@ SHARPNESS = 10
 Against real decays over the last fifth (1 - sqrt), at 0.1M parameters on two mixtures, two seeds and six targets,
 read-outs after 256, 512 and 1024 steps were 0.031 and 0.021 nats lower and 0.002 higher (deviation 0.02, 0.01, 0.01,
 as large as a seed's), the raw weights 0.03, 0.08 and 0.15 higher. Of 6, 10, 16, 24 and 40 this is the evenest.
+A trunk that is read much earlier than its end does worse, since its warm-up is long for that (`make bench-read-outs`).
 """
 
 
