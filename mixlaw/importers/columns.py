@@ -102,7 +102,7 @@ def _add(roles: dict[str, str], found: Mapping[str, str], source: str) -> None:
 
 def _unknown(rule: Rule, names: Sequence[str], source: str) -> None:
     try:
-        one_of(rule.name, names[:40], "name in the log")
+        one_of(rule.name, names, "name in the log")
     except Refused as error:
         raise Refused(f"{source}: {rule.column} cannot be found: {error}") from None
 
