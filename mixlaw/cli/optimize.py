@@ -134,7 +134,7 @@ def show(console: Console, found: Optimum) -> None:
     _mixtures(console, found)
     _losses(console, found)
     for active in found.active:
-        console.print(f"held back by the {active.limit}: {active.words}")
+        console.print(active.said)
     what = "largest loss" if found.objective == "worst" else "loss"
     scale = f"{in_words(found.predicted_params)} params, {in_words(found.predicted_tokens)} tokens"
     console.print(

@@ -33,7 +33,7 @@ class Active:
         price: how fast the objective falls as the limit is relaxed, nats per token per unit of the limit.
         saving: nats per token that one more epoch, 0.01 of a proportion or 0.01 nats of a loss limit would save: found
             by solving again, since the price alone promises too much. None where it was not worked out.
-        words: the same as a sentence.
+        words: what relaxing it a little is worth, in words.
     """
 
     limit: str
@@ -41,6 +41,11 @@ class Active:
     price: float
     saving: float | None
     words: str
+
+    @property
+    def said(self) -> str:
+        """The limit and what relaxing it is worth, as people are told."""
+        return f"held back by the {self.limit}: {self.words}"
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def active_limits(program: Program, best: Solution, names: tuple[str, ...]) -> t
 
 def _worked_out(candidate: _Candidate, best: Solution, solve_again: bool) -> Active:
     saving = None
-    words = f"{candidate.limit}: relaxing it lowers the loss by {candidate.price:.4g} nats per unit at first"
+    words = f"relaxing it lowers the loss by {candidate.price:.4g} nats per unit at first"
     if solve_again:
         saving = max(best.value - solve(candidate.relaxed(), start=best.proportions).value, 0.0)
         words = f"{candidate.change} would lower the loss by {saving:.4f} nats"

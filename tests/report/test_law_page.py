@@ -1,6 +1,7 @@
 """The page of a law: what it says of held-out errors and of domains is what the law says."""
 
 import html
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
+from mixlaw.cli.optimize import show
 from mixlaw.errors import Refused
 from mixlaw.fitting.fit import fit
 from mixlaw.fitting.law import Law
 from mixlaw.fitting.law_file import write_law
 from mixlaw.laws import LAWS
+from mixlaw.limits import Limits
 from mixlaw.optimize.find import optimize
 from mixlaw.report.law import law_page
 from mixlaw.report.sections.fits import checked, effects
@@ -93,6 +97,16 @@ def test_the_page_shows_optimum_and_front_where_they_are_given(law: Law, path: P
     page = law_page(law, path, optimum=optimum, groups=GROUPS)
     assert f"{optimum.loss:.4f}" in page and "a certificate computed apart" in page
     assert "What one group must lose" in page
+
+
+def test_the_page_says_what_holds_the_optimum_back_as_the_command_does(law: Law, path: Path) -> None:
+    optimum = optimize(law, limits=Limits.of(law.domains, caps={"code": 0.2}))
+    (active,) = optimum.active
+    printed = Console(file=io.StringIO(), width=500)
+    show(printed, optimum)
+    said = f"held back by the cap of 'code' at 0.2 (cap 0.2): {active.words}"
+    assert said in printed.file.getvalue()  # type: ignore[attr-defined]
+    assert said in html.unescape(law_page(law, path, optimum=optimum))
 
 
 def test_three_domains_are_drawn_as_a_triangle_with_the_law_as_its_ground(bare: str) -> None:

@@ -55,7 +55,7 @@ def choice(at: LawAtScale, optimum: Optimum, cap: Array | None = None) -> Sectio
     return Section(
         title="The chosen mixture",
         paragraphs=paragraphs,
-        points=[active.words for active in optimum.active],
+        points=[active.said for active in optimum.active],
         warnings=optimum.warnings,
         figures=[Drawing.of(figure, f"The chosen proportion of every domain, and the baselines.{band}{limit}")],
         tables=[_baselines(optimum), _proportions(domains, named, optimum), _by_target(at, named, optimum)],
