@@ -33,8 +33,21 @@ from mixlaw.wording import counted, in_words
 
 NAME = "schedule"
 
-Phase = Annotated[
-    list[str] | None, typer.Option(help="The same for that phase alone, domain=0.3; repeatable.", show_default=False)
+BaseCap = Annotated[
+    list[str] | None,
+    typer.Option(help="Largest proportion before the switch, domain=0.3; repeatable.", show_default=False),
+]
+BaseFloor = Annotated[
+    list[str] | None,
+    typer.Option(help="Smallest proportion before the switch, domain=0.02; repeatable.", show_default=False),
+]
+FinalCap = Annotated[
+    list[str] | None,
+    typer.Option(help="Largest proportion after the switch, domain=0.3; repeatable.", show_default=False),
+]
+FinalFloor = Annotated[
+    list[str] | None,
+    typer.Option(help="Smallest proportion after the switch, domain=0.02; repeatable.", show_default=False),
 ]
 
 
@@ -58,10 +71,10 @@ def run(
     cap: Cap = None,
     floor: Floor = None,
     limit: Limit = None,
-    base_cap: Phase = None,
-    base_floor: Phase = None,
-    final_cap: Phase = None,
-    final_floor: Phase = None,
+    base_cap: BaseCap = None,
+    base_floor: BaseFloor = None,
+    final_cap: FinalCap = None,
+    final_floor: FinalFloor = None,
     available: Available = None,
     max_epochs: MaxEpochs = None,
     trust: Trust = False,

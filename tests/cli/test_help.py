@@ -135,6 +135,13 @@ def test_words_in_brackets_are_on_screen(verb: str) -> None:
         assert "".join(word.split()) in shown, word
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_two_flags_of_a_verb_are_explained_alike(verb: str) -> None:
+    params = get_command(app).commands[verb].params  # type: ignore[attr-defined]
+    helps = [param.help for param in params if param.param_type_name == "option"]
+    assert all(helps) and len(set(helps)) == len(helps)
+
+
 @pytest.mark.parametrize("example", [example for example in examples() if is_run(example)])
 def test_an_example_does_what_it_says(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, example: str
