@@ -9,8 +9,9 @@ import pytest
 
 from mixlaw.report.figures.curves import Curve, ceiling
 from mixlaw.report.runs import runs_page
-from mixlaw.report.sections.curves import associations
+from mixlaw.report.sections.curves import associations, targets
 from mixlaw.runs import RunTable, check_runs, read_runs
+from mixlaw.survey import survey
 
 Planted = Callable[..., pd.DataFrame]
 
@@ -53,6 +54,14 @@ def test_losses_that_are_not_measured_are_left_out_and_said(planted: Planted, tm
     page = runs_page(*written(frame, tmp_path))
     assert any(words in page for words in ("never measured", "not measured", "no run has a measured loss"))
     assert "nan" not in page.replace("nanotron", "").lower().split("<pre>")[0]
+
+
+def test_the_table_of_targets_says_which_rows_it_counts_and_which_it_takes_the_losses_of(planted: Planted) -> None:
+    frame = planted(runs=8, scales=((10**6, 10**7), (10**6, 2 * 10**7)))
+    table = targets(survey(check_runs(frame))).tables[1]
+    at_the_end = frame.loc[frame["tokens"] == 2 * 10**7, "loss.web"]
+    assert table.shown[0][:4] == ["web", "16", f"{at_the_end.min():.4f}", f"{at_the_end.max():.4f}"]
+    assert table.caption.startswith("targets: all rows that measured one; losses and noise at each run's last")
 
 
 def test_a_domain_that_lowers_a_loss_is_blue_and_sure(planted: Planted) -> None:

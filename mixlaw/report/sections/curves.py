@@ -21,6 +21,8 @@ AVERAGED = (
     "training that ended there."
 )
 
+TARGETS = "targets: all rows that measured one; losses and noise at each run's last checkpoint, nats per token"
+
 HIGHLIGHTED = ("natural", "uniform")
 
 SIGN_SURE = 0.95
@@ -112,7 +114,7 @@ def targets(found: Survey) -> Section:
         warnings=found.problems,
         tables=[
             Table.of(sizes, scales, caption="sizes"),
-            Table.of(columns, rows, caption="targets, nats per token, at each run's last checkpoint"),
+            Table.of(columns, rows, caption=TARGETS),
         ],
     )
 
