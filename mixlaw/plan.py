@@ -81,7 +81,8 @@ class Training(Section):
         sequence_length: tokens of context.
         batch_tokens: tokens of one step; a multiple of `sequence_length`.
         learning_rate: peak, for the width of 64; other widths are scaled by 64 / width.
-        warmup: share of the run's steps over which the rate rises from 0.
+        warmup: share of the run's steps over which the rate rises from 0; of a proxy of constant rate, share of the
+            steps until it is first read, since it is read there as a run that ends there.
         schedule: "constant" reads losses from an averaged model (Hägele et al. 2024, 2405.18392), so one run gives
             every token count; "wsd" and "cosine" decay to the end and give one; so does "inverse-sqrt".
         decay: share of the run over which "wsd" decays to 0.

@@ -75,13 +75,13 @@ class PackRun:
 
     def __post_init__(self) -> None:
         first, training = self.members[0], self.setting.training
-        alike = (first.size, first.tokens, first.unique)
-        if any((member.size, member.tokens, member.unique) != alike for member in self.members):
-            raise ValueError("the members of a pack have one size and the same token counts, repeated or not")
+        alike = (first.size, first.tokens, first.full, first.unique)
+        if any((member.size, member.tokens, member.full, member.unique) != alike for member in self.members):
+            raise ValueError("the members of a pack have one size and the same token counts, all proxies or all not")
         if len(self.members) > 1 and any(member.moves for member in self.members):
             raise ValueError("a member whose weights move is trained alone")
         self.layout = Layout(first.shape, self.corpus.vocabulary_size)
-        self.read_outs = first.steps(training)
+        self.read_outs, self.rising = first.steps(training), first.rising(training)
         self.feed = Feed(self.members, self.setting, self.corpus, self.processes)
         self.validation = Validation(
             self.corpus,
@@ -165,7 +165,7 @@ class PackRun:
         return self.moving.next_stop(step)
 
     def _rate(self, step: int) -> float:
-        return learning_rate(step, self.read_outs[-1], self.setting.training, self.layout.shape.width)
+        return learning_rate(step, self.read_outs[-1], self.rising, self.setting.training, self.layout.shape.width)
 
     def _step(self, step: int, batch: Batch) -> None:
         if self.moving is not None and self.moving.weighs(step):
@@ -263,7 +263,7 @@ class PackRun:
             given = self.pack.local((state[f"{name}.matrices"], state[f"{name}.others"]))
             for part, own in zip(parts, given, strict=True):
                 part.copy_(own)
-        self.optimizer.steps = saved.step
+        self.optimizer.go_on_after(saved.step)
         self.training_loss = state["training_loss"].to(self.compute.device)
         self.alive = state["alive"].tolist()
         self.feed.restore(saved.notes["feed"])

@@ -15,6 +15,7 @@ from mixlaw.online import Online, Settings
 from mixlaw.online.samples import Samples
 from mixlaw.plan import Plan, Training
 from mixlaw.train.ladder import Shape, shape_of
+from mixlaw.train.schedule import warmup_steps
 
 WEIGHTS = "model.safetensors"
 """The file of a model's weights, in its folder."""
@@ -136,6 +137,16 @@ class Member:
     def steps(self, training: Training) -> tuple[int, ...]:
         """The steps after which losses are read."""
         return tuple(max(1, round(tokens / training.batch_tokens)) for tokens in self.tokens)
+
+    def rising(self, training: Training) -> int:
+        """Steps of the warm-up: a share of the whole run, or of a constant-rate proxy's until it is first read.
+
+        Every read-out of such a proxy stands for a run that ends there; a warm-up as long as the whole run asks for
+        would take a larger part of the early ones (`make bench-read-outs`).
+        """
+        steps = self.steps(training)
+        early = training.schedule == "constant" and not self.full
+        return warmup_steps(training, steps[0] if early else steps[-1])
 
     def total_tokens(self, training: Training) -> int:
         """Tokens trained on by the end."""

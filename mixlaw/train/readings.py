@@ -75,7 +75,7 @@ class Readings:
             "tokens": step * training.batch_tokens,
             "seed": member.seed,
             "step": step,
-            "lr": learning_rate(step, self.last, training, member.shape.width),
+            "lr": learning_rate(step, self.last, member.rising(training), training, member.shape.width),
             "kind": "read-out" if self.averaged else "decayed" if last else "mid-schedule",
         }
         whole = read if self.totals is None else self.totals[index]

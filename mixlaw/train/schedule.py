@@ -20,10 +20,15 @@ def peak_rate(training: Training, width: int) -> float:
     return training.learning_rate * REFERENCE_WIDTH / width
 
 
-def learning_rate(step: int, steps: int, training: Training, width: int) -> float:
+def warmup_steps(training: Training, steps: int) -> int:
+    """Steps over which the rate rises in a run of so many."""
+    return max(1, round(training.warmup * steps))
+
+
+def learning_rate(step: int, steps: int, rising: int, training: Training, width: int) -> float:
     """The rate of one step.
 
-    All schedules rise linearly over `warmup x steps` steps. "constant" then stays; "cosine" falls to a tenth of the
+    All schedules rise linearly over `rising` steps. "constant" then stays; "cosine" falls to a tenth of the
     peak along half a cosine; "wsd" stays, and over its last `decay x steps` steps falls to 0 as 1 - sqrt(x), which
     ended lower than a line or a cosine in Hägele et al. 2024 (2405.18392). "inverse-sqrt" falls as 1 / sqrt(step) from
     the end of the rise (Zhai et al. 2022, 2106.04560), and over its last `cooldown x steps` steps in a line to 0.
@@ -31,10 +36,10 @@ def learning_rate(step: int, steps: int, training: Training, width: int) -> floa
     Args:
         step: counted from 1.
         steps: of the whole run.
+        rising: steps of the warm-up.
         training: of the plan.
         width: of the model.
     """
-    rising = max(1, round(training.warmup * steps))
     peak = peak_rate(training, width)
     if step <= rising:
         return peak * step / rising

@@ -6,13 +6,21 @@ from itertools import pairwise
 import pytest
 import torch
 
+from mixlaw.mixture import Mixture
 from mixlaw.plan import Training
 from mixlaw.train.averaging import SHARPNESS, take_in
-from mixlaw.train.schedule import learning_rate, peak_rate
+from mixlaw.train.members import Member
+from mixlaw.train.schedule import learning_rate, peak_rate, warmup_steps
 
 
 def rates(training: Training, steps: int = 1000, width: int = 64) -> list[float]:
-    return [learning_rate(step, steps, training, width) for step in range(1, steps + 1)]
+    rising = warmup_steps(training, steps)
+    return [learning_rate(step, steps, rising, training, width) for step in range(1, steps + 1)]
+
+
+def rising(schedule: str, *, full: bool) -> int:
+    member = Member("a", "a", Mixture(("web",), (1.0,)), "0.1M", (25_600, 51_200, 102_400), 0, full=full)
+    return member.rising(Training(batch_tokens=256, sequence_length=64, warmup=0.1, schedule=schedule))
 
 
 def test_the_rate_rises_in_a_line_to_the_peak_and_a_constant_one_stays_there() -> None:
@@ -20,6 +28,12 @@ def test_the_rate_rises_in_a_line_to_the_peak_and_a_constant_one_stays_there() -
     assert found[0] == pytest.approx(1e-4)
     assert found[49] == pytest.approx(5e-3)
     assert found[99:] == [1e-2] * 901
+
+
+def test_a_proxy_warms_up_for_its_first_read_out_and_what_counts_at_its_end_for_the_whole_run() -> None:
+    assert rising("constant", full=False) == 10
+    assert rising("constant", full=True) == 40
+    assert rising("wsd", full=False) == 40
 
 
 def test_wsd_stays_at_the_peak_until_its_decay_and_ends_near_nothing() -> None:
