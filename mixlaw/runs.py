@@ -30,7 +30,8 @@ class RunTable:
     """A checked run table.
 
     Rows are checkpoints, in file order. `frame` holds every column of the file, with proportions rescaled to sum to
-    1; `notes` says what reading changed or left out. Blank losses are NaN.
+    1; `notes` says what reading changed or left out. Blank losses are NaN. `renormalised` tells whether they were to be
+    rescaled whatever their sum.
     """
 
     frame: pd.DataFrame
@@ -39,6 +40,7 @@ class RunTable:
     source: str = "run table"
     sha256: str = ""
     notes: tuple[str, ...] = ()
+    renormalised: bool = False
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -179,7 +181,7 @@ def check_runs(
     if unused:
         notes.append(f"columns kept but not used: {', '.join(unused)}")
     # Replacing columns one by one leaves pandas a frame in pieces, of which it warns from a hundred columns on.
-    return RunTable(frame.copy(), domains, targets, source, digest, tuple(notes))
+    return RunTable(frame.copy(), domains, targets, source, digest, tuple(notes), renormalise)
 
 
 def with_whole_counts(frame: pd.DataFrame) -> pd.DataFrame:

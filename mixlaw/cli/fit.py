@@ -11,8 +11,9 @@ from rich.table import Table
 from mixlaw.cli.outputs import check_output
 from mixlaw.cli.screen import screen
 from mixlaw.files import to_json
+from mixlaw.fitting.asked import AUTO
 from mixlaw.fitting.diagnose import ALARM, Diagnostics, TargetDiagnostics
-from mixlaw.fitting.fit import AUTO, fit
+from mixlaw.fitting.fit import fit
 from mixlaw.fitting.law import Law
 from mixlaw.fitting.law_file import write_law
 from mixlaw.laws import LAWS

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mixlaw.errors import Refused, one_of
+from mixlaw.fitting.asked import AUTO, Asked
 from mixlaw.fitting.choose import CANDIDATES, Candidate, choose, folds_of, held_out
 from mixlaw.fitting.choose_scale import ONE_SCALE, backtested, choose_scale, is_one_scale
 from mixlaw.fitting.diagnose import diagnose
@@ -21,8 +22,6 @@ from mixlaw.surfaces.carried import CarriedSurface
 from mixlaw.surfaces.single import Single, common_scale
 from mixlaw.version import __version__
 from mixlaw.wording import counted, in_words
-
-AUTO = "auto"
 
 
 def fit(
@@ -51,6 +50,7 @@ def fit(
     """
     one_of(law, [AUTO, *LAWS], "law")
     one_of(scale, [AUTO, *SURFACES], "scale")
+    asked = Asked(law, scale, None if targets is None else tuple(targets), table.renormalised)
     table, staged = of_one_mixture(table if targets is None else table.with_targets(targets))
     table, notes = in_order(table)
     notes += staged
@@ -86,6 +86,7 @@ def fit(
         ),
         version=__version__,
         fixed=held,
+        asked=asked,
     )
 
 

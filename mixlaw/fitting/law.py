@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mixlaw.errors import Refused
+from mixlaw.fitting.asked import Asked
 from mixlaw.fitting.diagnose import ALARM, Diagnostics
 from mixlaw.fitting.extrapolation import extrapolations
 from mixlaw.fitting.fixed import check_fixed, said_of
@@ -161,6 +162,7 @@ class Law:
         diagnostics: what it can be trusted with.
         version: of mixlaw that fitted it.
         fixed: domain -> its proportion in every run, for domains whose effect is not known.
+        asked: what the fit was asked for.
     """
 
     kind: str
@@ -169,6 +171,7 @@ class Law:
     diagnostics: Diagnostics
     version: str
     fixed: Mapping[str, float] = field(default_factory=dict)
+    asked: Asked = field(default_factory=Asked)
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -205,6 +208,14 @@ class Law:
             warnings=(*at.warnings, *said_of(self.fixed), *self._alarms(), *_same_everywhere(uncertainty)),
             fixed=self.fixed,
         )
+
+    def reaches(self, params: float, tokens: float) -> bool:
+        """Whether the law says what is lost at a scale."""
+        try:
+            self.surface.at(params, tokens)
+        except Refused:
+            return False
+        return True
 
     def for_choosing(self, params: float | None = None, tokens: float | None = None) -> LawAtScale:
         """The law to choose a mixture with: `at`, or for a law of one scale, that scale and a warning.

@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from mixlaw.errors import Refused, one_of
 from mixlaw.files import read_json, write_json
+from mixlaw.fitting.asked import Asked
 from mixlaw.fitting.diagnose import Diagnostics
 from mixlaw.fitting.law import Evidence, Law
 from mixlaw.surfaces import SURFACES
@@ -29,6 +30,7 @@ class LawFile:
         evidence, diagnostics: see `Evidence` and `Diagnostics`.
         version: of mixlaw that wrote it.
         fixed: domain -> its proportion in every run, for domains whose effect is not known; absent if there is none.
+        asked: what the fit was asked for, see `Asked`; what was left at its default is absent.
     """
 
     kind: str
@@ -40,9 +42,12 @@ class LawFile:
     diagnostics: Diagnostics
     version: str
     fixed: dict[str, float] = field(default_factory=dict)
+    asked: Asked = field(default_factory=Asked)
 
 
 SCHEMA = TypeAdapter(LawFile)
+
+DEFAULTS = asdict(Asked())
 
 
 def write_law(law: Law, path: Path | str) -> None:
@@ -57,7 +62,9 @@ def write_law(law: Law, path: Path | str) -> None:
         "diagnostics": asdict(law.diagnostics),
         "version": law.version,
     }
-    write_json(path, content | ({"fixed": dict(law.fixed)} if law.fixed else {}))
+    asked = {key: value for key, value in asdict(law.asked).items() if value != DEFAULTS[key]}
+    optional = {"fixed": dict(law.fixed), "asked": asked}
+    write_json(path, content | {key: value for key, value in optional.items() if value})
 
 
 def read_law(path: Path | str) -> Law:
@@ -86,7 +93,7 @@ def read_law(path: Path | str) -> Law:
 def _rebuilt(file: LawFile) -> Law:
     surface = SURFACES[one_of(file.scale, list(SURFACES), "scale")]
     rebuilt = surface.from_parameters(file.domains, file.targets, file.parameters)
-    law = Law(file.kind, rebuilt, file.evidence, file.diagnostics, file.version, file.fixed)
+    law = Law(file.kind, rebuilt, file.evidence, file.diagnostics, file.version, file.fixed, file.asked)
     _check_shapes(law)
     return law
 

@@ -14,7 +14,7 @@ from mixlaw.report.page import Section, render
 from mixlaw.report.sections.choice import choice, mixtures_named, trade_off
 from mixlaw.report.sections.coverage import coverage
 from mixlaw.report.sections.fits import the_law, who_helps
-from mixlaw.report.sections.made import made, reported
+from mixlaw.report.sections.made import fitted, made, reported
 from mixlaw.report.style import styled
 from mixlaw.weights import weights_of
 from mixlaw.wording import counted, in_words
@@ -85,5 +85,6 @@ def _mixtures(law: Law, at: LawAtScale, weights: Array, named: Mapping[str, Arra
 def _made(law: Law, path: Path, files: Mapping[str, Path]) -> Section:
     facts = {"fitted by": f"mixlaw {law.version}", "run table": law.evidence.source}
     facts |= {"run table, sha256": law.evidence.sha256} if law.evidence.sha256 else {}
-    fitting = f"mixlaw fit {Path(law.evidence.source).name} -o {path.name}"
-    return made([path, *files.values()], facts, [fitting, reported(path, files)])
+    on_file = bool(law.evidence.sha256)  # else no command has the run table
+    fitting = [fitted(law.asked, law.fixed, law.evidence.source, path)] if on_file else []
+    return made([path, *files.values()], facts, [*fitting, reported(path, files)])

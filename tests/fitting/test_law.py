@@ -140,6 +140,7 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "no version number": (lambda c: c.update(version="new"), "not one of mixlaw"),
     "a word for a number": (lambda c: c["evidence"].update(rows="many"), "evidence.rows"),
     "an unknown key": (lambda c: c.update(kinds="linear"), "kinds"),
+    "no name of a law": (lambda c: c.update(asked={"law": 3}), "asked.law"),
     "a run less": (lambda c: c["evidence"]["names"].pop(), "evidence.names holds 23 of 24"),
     "ragged evidence": (lambda c: c["evidence"]["proportions"][0].pop(), "has not 3 proportions"),
     "a null proportion": (lambda c: c["parameters"]["proportions"].__setitem__(0, [None] * 3), "law.json"),

@@ -3,6 +3,7 @@
 import html
 import io
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from mixlaw.cli.app import app
 from mixlaw.cli.optimize import show
 from mixlaw.errors import Refused
 from mixlaw.fitting.fit import fit
 from mixlaw.fitting.law import Law
-from mixlaw.fitting.law_file import write_law
+from mixlaw.fitting.law_file import read_law, write_law
 from mixlaw.laws import LAWS
 from mixlaw.limits import Limits
 from mixlaw.optimize.find import optimize
@@ -115,6 +118,34 @@ def test_three_domains_are_drawn_as_a_triangle_with_the_law_as_its_ground(bare: 
 
 def test_the_page_names_the_hash_of_the_law_file(bare: str) -> None:
     assert re.search(r"law\.json, sha256</dt><dd>[0-9a-f]{64}<", bare)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [[], ["--law", "exponential", "--scale", "none", "--target", "my code", "--fixed", "$git hub", "--renormalise"]],
+)
+def test_the_page_tells_the_command_that_fits_the_same_law_again(
+    planted: Planted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    frame = planted(runs=12, noise=0.01).rename(columns={"loss.code": "loss.my code"})
+    if flags:
+        mixes = [name for name in frame if name.startswith("mix.")]
+        frame[mixes] = 95 * frame[mixes]
+        frame["mix.$git hub"] = 5.0
+    frame.to_csv("my runs.csv", index=False)
+    CliRunner().invoke(app, ["fit", "my runs.csv", *flags, "-o", "law.json"], catch_exceptions=False)
+    first = Path("law.json").read_bytes()
+    page = law_page(read_law("law.json"), Path("law.json"))
+    told = html.unescape(page.rpartition("<pre>")[2].partition("</pre>")[0]).splitlines()
+    assert shlex.split(told[0]) == ["mixlaw", "fit", "my runs.csv", *flags, "-o", "law.json"]
+    Path("law.json").unlink()
+    CliRunner().invoke(app, shlex.split(told[0])[1:], catch_exceptions=False)
+    assert Path("law.json").read_bytes() == first and (b'"asked"' in first) == bool(flags)
+
+
+def test_a_law_of_runs_that_no_file_holds_names_no_command_that_fits_it(bare: str) -> None:
+    assert "mixlaw fit" not in bare and "mixlaw report law.json" in bare
 
 
 def test_unknown_weights_are_refused(law: Law, path: Path) -> None:

@@ -1,11 +1,13 @@
 """How a page was made: hashes, versions, commands."""
 
 import platform
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version as installed
 from pathlib import Path
 
 from mixlaw.files import sha256
+from mixlaw.fitting.asked import Asked
 from mixlaw.report.page import Section
 from mixlaw.version import __version__
 
@@ -15,7 +17,13 @@ NUMERICAL = ("numpy", "scipy", "pandas")
 
 def reported(path: Path, files: Mapping[str, Path]) -> str:
     """The command that makes the page of a file, with the file that each flag named."""
-    return " ".join([f"mixlaw report {path.name}", *(f"--{flag} {file.name}" for flag, file in files.items())])
+    flags = [word for flag, file in files.items() for word in (f"--{flag}", file.name)]
+    return shlex.join(["mixlaw", "report", path.name, *flags])
+
+
+def fitted(asked: Asked, fixed: Iterable[str], runs: Path | str, law: Path | str) -> str:
+    """The command that fits a law as it was asked for."""
+    return shlex.join(["mixlaw", "fit", Path(runs).name, *asked.flags(fixed), "-o", Path(law).name])
 
 
 def made(files: Sequence[Path], facts: Mapping[str, str], commands: Sequence[str]) -> Section:
