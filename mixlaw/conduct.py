@@ -31,6 +31,7 @@ def conduct(folder: Path | str, watching: Watching, workers: int | None = None) 
     """
     study = open_study(folder)
     folder, plan = study.folder, study.plan
+    study.limits.with_fixed(study.fixed, "the same in every mixture of the swarm")  # refused before anything is trained
     with replacing(folder / CORPUS) as manifest:
         copyfile(open_corpus(plan.path(plan.corpus.path)).path / MANIFEST, manifest)
     write_json(folder / WEIGHTS, study.weights)

@@ -102,12 +102,15 @@ def seed_noise(found: Sequence[Outcome]) -> tuple[float, int]:
 
 
 def verdicts(found: Sequence[Outcome], chosen: str = "optimum") -> list[str]:
-    """Say, for each baseline, whether the chosen mixture was measured better by more than the noise between seeds.
+    """Say, for each baseline, whether the chosen mixture was measured better by more than the noise between seeds;
+    nothing while the chosen one has not been measured.
 
     The difference of two means is compared with Student's t at 90% two-sided, its noise pooled over all mixtures.
     """
     noise, freedom = seed_noise(found)
-    best = next(outcome for outcome in found if outcome.name == chosen)
+    best = next((outcome for outcome in found if outcome.name == chosen), None)
+    if best is None:
+        return []
     said = []
     for other in found:
         if other.name == chosen:

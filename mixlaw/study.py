@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from mixlaw.corpus.shards import Corpus, open_corpus, read_manifest
 from mixlaw.design.planned import planned, planned_domains, planned_tokens, target_limits
+from mixlaw.design.spread import never_varied
 from mixlaw.errors import Refused
 from mixlaw.fitting.fit import fit
+from mixlaw.fitting.fixed import is_fixed, nearly_constant
 from mixlaw.fitting.law import Law
 from mixlaw.fitting.law_file import read_law
 from mixlaw.limits import Limits
@@ -75,6 +79,12 @@ class Study:
         return target_limits(self.plan, self.corpus.train_tokens)
 
     @property
+    def fixed(self) -> dict[str, float]:
+        """Domains that no mixture of the swarm varies, because the plan pins them or its mixtures do, and how much."""
+        mixtures = np.array([mixture.aligned(self.domains) for mixture in self.mixtures.values()])
+        return never_varied(mixtures, self.domains) if (mixtures != mixtures[0]).any() else {}
+
+    @property
     def target_scale(self) -> tuple[float, float]:
         """Params and tokens of the full run."""
         return float(shape_of(self.plan.target.size).params), float(self.plan.target.tokens)
@@ -88,15 +98,35 @@ class Study:
         return dict(zip(COMPARED, (self.optimum.mixture, natural, uniform), strict=True))
 
     @property
+    def predicted(self) -> dict[str, Mixture]:
+        """Those of the compared mixtures whose loss the law says: they keep to what it holds fixed.
+
+        None of them where the law does not reach the target's scale, as one of runs of a single scale does not.
+        """
+        law = self.law
+        if law is None or not law.reaches(*self.target_scale):
+            return {}
+        return {
+            name: mixture
+            for name, mixture in self.compared.items()
+            if all(is_fixed(share, mixture.as_dict()[domain]) for domain, share in law.fixed.items())
+        }
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the mixture that was chosen has been trained in full."""
+        return self.full_runs is not None and COMPARED[0] in set(self.full_runs.frame.get("group", ()))
+
+    @property
     def outcomes(self) -> tuple[Outcome, ...]:
         """What was predicted for the compared mixtures and what their full runs measured; other runs are left out."""
-        if self.law is None or self.full_runs is None:
+        if self.law is None or self.full_runs is None or not self.predicted:
             return ()
         params, tokens = self.target_scale
-        predictions = self.law.predict(self.compared, params=params, tokens=tokens, weights=self.weights)
+        predictions = self.law.predict(self.predicted, params=params, tokens=tokens, weights=self.weights)
         frame = self.full_runs.frame
-        predicted = self.full_runs if "group" not in frame else self.full_runs.where(frame["group"].isin(self.compared))
-        return outcomes(predictions, predicted, self.weights) if len(predicted) else ()
+        known = self.full_runs if "group" not in frame else self.full_runs.where(frame["group"].isin(self.predicted))
+        return outcomes(predictions, known, self.weights) if len(known) else ()
 
 
 def open_study(folder: Path | str) -> Study:
@@ -128,12 +158,15 @@ def open_study(folder: Path | str) -> Study:
 def solve(study: Study) -> tuple[Law, Optimum]:
     """Fit the law of a study's runs and find the best mixture for its target: what follows from the run table alone.
 
+    A domain that the swarm was not meant to vary is held where it was, in the law and in the mixture that is found.
+
     Raises:
         Refused: if the runs cannot support a law, or no mixture meets the limits.
     """
     if study.runs is None:
         raise Refused(f"{study.folder} has no {RUNS}; run mixlaw train {study.folder / PLAN}")
-    law = fit(study.runs)
+    constant = nearly_constant(study.runs)
+    law = fit(study.runs, fixed=[domain for domain in study.fixed if domain in constant])
     params, tokens = study.target_scale
     optimum = optimize(law, params=params, tokens=tokens, weights=study.weights, limits=study.limits)
     return law, optimum

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from mixlaw.fitting.asked import Asked
 from mixlaw.mixture import Array
 from mixlaw.optimize.pareto import pareto, read_groups
 from mixlaw.outcome import Outcome
@@ -12,7 +13,7 @@ from mixlaw.report.sections.choice import choice, mixtures_named, trade_off
 from mixlaw.report.sections.coverage import coverage
 from mixlaw.report.sections.curves import curves
 from mixlaw.report.sections.fits import the_law, who_helps
-from mixlaw.report.sections.made import made
+from mixlaw.report.sections.made import fitted, made
 from mixlaw.report.sections.moved import TABLE, moved, others
 from mixlaw.report.sections.outcome import result
 from mixlaw.report.sections.probed import TABLE as PROBE
@@ -64,7 +65,7 @@ def _progress(study: Study) -> str:
     done = "Small models (proxies) were trained on many mixtures"
     if study.law is None or study.optimum is None:
         return f"{done}; no law has been fitted to their losses yet."
-    if not study.outcomes:
+    if not study.is_trained:
         return f"{done}, and a law was fitted to their losses; its best mixture has not been trained in full yet."
     return (
         f"{done}, a law was fitted to their losses, and the law's best mixture was then trained in full beside the "
@@ -110,7 +111,7 @@ def _answers(study: Study) -> list[Section]:
 
 def _beside(study: Study) -> list[Section]:
     """What the laws had no part in: runs by hand, runs whose weights moved, searches for weights, probes."""
-    unpredicted = None if study.full_runs is None else others(study.full_runs, study.compared, study.weights)
+    unpredicted = None if study.full_runs is None else others(study.full_runs, study.predicted, study.weights)
     searches = sorted(study.folder.glob(f"*/{TABLE}"))
     found = [
         unpredicted,
@@ -148,9 +149,10 @@ def _made(study: Study) -> Section:
 def _commands(study: Study) -> list[str]:
     """The commands that make the same study stage by stage."""
     params, tokens = study.target_scale
+    asked = (Asked(), study.fixed) if study.law is None else (study.law.asked, study.law.fixed)
     return [
         "mixlaw train plan.toml",
-        "mixlaw fit runs.csv -o law.json",
+        fitted(*asked, RUNS, LAW),
         f"mixlaw optimize law.json --params {params:.0f} --tokens {tokens:.0f} --weights weights.json "
         f"--available available.json --max-epochs {study.plan.target.max_epochs:g} -o optimum.json",
         "mixlaw train plan.toml --mixture optimum.json",

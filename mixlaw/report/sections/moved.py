@@ -107,8 +107,9 @@ def _same(rows: pd.DataFrame, names: list[str]) -> bool:
     return bool(np.allclose(read, rows[names].to_numpy(dtype=float), atol=0.02))
 
 
-def others(full_runs: RunTable, compared: Mapping[str, object], weights: Mapping[str, float]) -> Section | None:
-    """Full runs of mixtures that no law predicted: given by hand, or moved while they trained; None without any."""
+def others(full_runs: RunTable, predicted: Mapping[str, object], weights: Mapping[str, float]) -> Section | None:
+    """Full runs of mixtures that no law predicted: given by hand, moved while they trained, or out of the law's reach;
+    None without any."""
     last = full_runs.last()
     if "group" not in last.frame:
         return None
@@ -117,7 +118,7 @@ def others(full_runs: RunTable, compared: Mapping[str, object], weights: Mapping
     names = last.frame["group"].astype(str).to_numpy()
     rows: list[list[Cell]] = []
     for name in dict.fromkeys(names.tolist()):
-        if name not in compared:
+        if name not in predicted:
             losses = totals[names == name]
             spread = float(np.std(losses, ddof=1)) if len(losses) > 1 else None
             rows.append([name, float(np.mean(losses)), spread, float(len(losses))])
@@ -125,7 +126,7 @@ def others(full_runs: RunTable, compared: Mapping[str, object], weights: Mapping
         return None
     columns = [Column("runs of"), Column("measured", ".4f"), Column("between seeds", ".4f"), Column("seeds", ".0f")]
     return Section(
-        title="Other full runs",
-        paragraphs=["Trained at the same scale, with no prediction to hold them against."],
+        title="Other full runs" if predicted else "Full runs",
+        paragraphs=["Trained at the target's scale, with no prediction to hold them against."],
         tables=[Table.of(columns, rows, "weighted loss, nats per token")],
     )
