@@ -1,6 +1,5 @@
 """The plan of a study: the science, in one `plan.toml`."""
 
-import difflib
 import json
 import tomllib
 from collections.abc import Mapping
@@ -9,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from mixlaw.errors import Refused
+from mixlaw.errors import Refused, nearest
 from mixlaw.files import read_text
 from mixlaw.launch_plan import Launch
 from mixlaw.online import METHODS, Online
@@ -330,15 +329,15 @@ def _explain(detail: Mapping[str, Any], content: Mapping[str, Any]) -> str:
     place = ".".join(str(part) for part in location)
     if detail["type"] == "extra_forbidden":
         known = _keys(detail["loc"][:-1])
-        near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1, cutoff=0.4)
+        near = nearest(str(detail["loc"][-1]), known)
         return f"no key is called '{place}'; " + (
-            f"did you mean '{near[0]}'?" if near else f"known here: {', '.join(known)}"
+            f"did you mean '{near}'?" if near is not None else f"known here: {', '.join(known)}"
         )
     if detail["type"] == "union_tag_not_found":
         return f"'{place}.method' is missing; add it: {', '.join(METHODS)}"
     if detail["type"] == "union_tag_invalid":
-        near = difflib.get_close_matches(str(detail["ctx"]["tag"]), METHODS, n=1, cutoff=0.4)
-        hint = f"did you mean '{near[0]}'? " if near else ""
+        near = nearest(str(detail["ctx"]["tag"]), [*METHODS])
+        hint = "" if near is None else f"did you mean '{near}'? "
         return f"'{place}.method' is '{detail['ctx']['tag']}'; {hint}there are: {', '.join(METHODS)}"
     if detail["type"] == "missing":
         return f"'{place}' is missing; add it"

@@ -42,6 +42,7 @@ def test_the_least_plan_has_defaults_and_paths_relative_to_itself(tmp_path: Path
         ("[proxies]", "[proxys]", r"no key is called 'proxys'; did you mean 'proxies'\?"),
         ('size = "1M"', 'sise = "1M"', r"no key is called 'target.sise'; did you mean 'size'\?"),
         ('name = "study"', 'name = "study"\nzzz = 1', "no key is called 'zzz'; known here: name, seed, corpus"),
+        ('name = "study"', 'name = "study"\ncolour = 1', "no key is called 'colour'; known here: name, seed, corpus"),
         ('name = "study"', "", "'name' is missing; add it"),
         ('path = "corpus"', "", "'corpus.path' is missing; add it"),
         ("tokens = 1e6", "tokens = 0", "'target.tokens' is 0; it must be above 0"),
