@@ -45,6 +45,14 @@ SLIMPAJAMA = {
 }  # fmt: skip
 """Percent of tokens, as the data set's card gives them: the natural mixture that RegMix's sampler needs."""
 
+PILE = {
+    "pile_cc": 227.1, "github": 95.2, "pubmed_central": 90.3, "arxiv": 56.2, "freelaw": 51.2, "stackexchange": 32.2,
+    "uspto_backgrounds": 22.9, "pubmed_abstracts": 19.3, "gutenberg_pg_19": 10.9, "dm_mathematics": 7.8,
+    "wikipedia_en": 6.4, "ubuntu_irc": 5.5, "europarl": 4.6, "hackernews": 3.9, "philpapers": 2.4, "nih_exporter": 1.9,
+    "enron_emails": 0.9,
+}  # fmt: skip
+"""GiB (Gao et al. 2020, 2101.00027, table 1), as the natural mixture."""
+
 Design = Callable[[int, int], Array]
 """Mixtures (n, M) for a count and a seed."""
 
@@ -209,7 +217,8 @@ def _best(law: MixingLaw, limits: Limits, weights: Array) -> Array:
 
 
 def _design(truth: Truth, count: int, seed: int) -> Array:
-    return np.array([m.proportions for m in sample(truth.law.domains, count, seed=seed).values()])
+    drawn = sample(truth.law.domains, count, natural=Mixture.natural(PILE), seed=seed)
+    return np.array([mixture.proportions for mixture in drawn.values()])
 
 
 def _chosen(truth: Truth, mixtures: Array, name: str, seed: int) -> float:
@@ -233,7 +242,7 @@ def main() -> None:
     train, _ = regmix(reference_folder())
     names, runs = (train.domains, train.targets), (train.proportions, train.losses)
     pile = LAWS[LAW].fit(*names, *runs).law
-    theirs = designs(train.domains, None, train.proportions)
+    theirs = designs(train.domains, Mixture.natural(PILE), train.proportions)
     sections = [
         f"# Designs\n\nMean regret, nats per token, over {REPEATS} repeats; a run's noise is {NOISE}; the law fitted "
         f"is {LAW}. The best mixtures of single targets are at or near corners, that of all targets is inside.",

@@ -85,12 +85,19 @@ def test_draws_are_rounded_to_four_decimals_and_still_sum_to_one() -> None:
     assert np.abs(drawn.sum(axis=1) - 1).max() < 1e-12
 
 
-def test_the_default_design_is_a_sixth_sparse_a_sixth_even_and_the_rest_in_the_gaps() -> None:
+def test_half_of_the_default_design_fills_gaps_and_the_rest_is_even_or_natural_and_sparse() -> None:
     domains = [f"d{number}" for number in range(17)]
-    drawn = rows(sample(domains, 121))[1:]
-    # The uniform mixture took the first turn of the cycle, so the columns are gap, gap, even, gap, gap, sparse.
-    gap, gap_2, even, gap_4, gap_5, sparse = drawn.max(axis=1).reshape(-1, 6).mean(axis=0)
-    assert even < 0.25 < sparse < 0.45 < min(gap, gap_2, gap_4, gap_5)
+    # The uniform mixture took the first turn of the cycle, so the columns are gap, sparse, gap, even.
+    gap, sparse, gap_3, even = rows(sample(domains, 121))[1:].max(axis=1).reshape(-1, 4).mean(axis=0)
+    assert even < 0.25 < sparse < 0.45 < min(gap, gap_3)
+    steep = Mixture.natural({name: 0.7**place for place, name in enumerate(domains)})
+    near = rows(sample(domains, 122, natural=steep))[2:].reshape(-1, 4, 17)[:, 2].mean(axis=0)  # sparse, gap, near, gap
+    assert near[:4].sum() > 0.45 and near[8:].sum() < 0.35  # even: 0.24 and 0.53
+
+
+def test_the_default_design_copes_with_three_hundred_domains_of_equal_size() -> None:
+    domains = [f"d{number}" for number in range(300)]
+    assert len(sample(domains, 8, natural=Mixture.uniform(domains))) == 8
 
 
 @pytest.mark.parametrize(
