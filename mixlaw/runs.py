@@ -279,9 +279,12 @@ def checked_numbers(column: pd.Series, name: str, source: str, blank_ok: bool) -
     if column.dtype == bool:
         raise Refused(f"{source}: column '{name}' holds true and false; it must hold numbers")
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
-    strings = column.astype(str).str.strip().str.lower()
-    blank = column.isna() | strings.isin(["", "nan", "none", "null", "na", "n/a"])
-    wrong = numbers.isna() & ~blank
+    blank = numbers.isna()
+    unread = column[blank]
+    words = unread.astype(str).str.strip().str.lower()
+    wrong = blank.copy()
+    wrong[blank] = unread.notna() & ~words.isin(["", "nan", "none", "null", "na", "n/a"])
+    blank &= ~wrong
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise Refused(f"{source}: row {row + 1}, column '{name}': '{column.iloc[row]}' is not a number; correct it")

@@ -127,3 +127,11 @@ def test_published_run_tables_are_read_whole(reference: Path, name: str) -> None
     table = read_runs(reference / f"{name}.csv")
     shape = (len(table), len(set(table.runs)), len(table.domains), len(table.targets))
     assert shape == PUBLISHED[name]
+
+
+def test_blanks_are_blank_however_they_are_spelt_and_other_words_are_refused() -> None:
+    words = ["", " ", "NaN", "None", "null", "NA", "n/a", None]
+    frame = pd.DataFrame({"run": [f"r{n}" for n in range(8)], "params": 1, "tokens": 1, "mix.a": 1.0, "loss.x": words})
+    assert np.isnan(check_runs(frame).losses).all()
+    with pytest.raises(Refused, match=r"row 3, column 'loss.x': 'none at all' is not a number"):
+        check_runs(frame.assign(**{"loss.x": ["2.5", "", "none at all", *words[3:]]}))

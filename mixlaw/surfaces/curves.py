@@ -1,7 +1,6 @@
 """A run table as training curves: one a run, with the mixture and the size it belongs to."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +66,7 @@ def training_curves(table: RunTable) -> TrainingCurves:
         padded_tokens[run, : len(rows)] = tokens[rows]
         padded_losses[run, : len(rows)] = losses[rows]
     first = np.array([rows[0] for rows in rows_of])
-    proportions = np.array([table.proportions[mixtures == index][0] for index in range(int(mixtures.max()) + 1)])
+    proportions = table.proportions[np.unique(mixtures, return_index=True)[1]]
     return TrainingCurves(names, mixtures[first], table.params[first], padded_tokens, padded_losses, proportions)
 
 
@@ -113,6 +112,7 @@ def _spread_out(rows: Index, tokens: Array) -> Index:
 
 def _distinct_rows(rows: Index, tokens: Array, losses: Array) -> Index:
     ordered = rows[np.argsort(tokens[rows], kind="stable")]
-    repeats = [np.array_equal(losses[a], losses[b], equal_nan=True) for a, b in pairwise(ordered)]
-    kept: Index = ordered[~np.array([*repeats, False])]
+    before, after = losses[ordered[:-1]], losses[ordered[1:]]
+    repeats = ((before == after) | (np.isnan(before) & np.isnan(after))).all(axis=1)
+    kept: Index = ordered[~np.append(repeats, False)]
     return kept
