@@ -10,6 +10,7 @@ from mixlaw.errors import Refused, one_of
 from mixlaw.files import read_json
 from mixlaw.mixture import Mixture
 from mixlaw.runs import LOSS, MIX, RunTable, check_runs, with_whole_counts
+from mixlaw.same_runs import each_once
 from mixlaw.stages import FINAL, in_two_stages
 from mixlaw.wording import counted
 
@@ -107,14 +108,16 @@ def joined(tables: Sequence[RunTable], columns: Columns | None = None) -> RunTab
     """One run table of several studies.
 
     A domain that a study did not have has proportion 0 in its runs, which is what they trained on; a target it did not
-    measure stays blank. Runs that share a name between tables are told apart by the name of their file.
+    measure stays blank. A training that several tables have is taken once, with every checkpoint and loss that any of
+    them has of it; other runs that share a name between tables are told apart by the name of their file.
 
     Args:
         tables: checked runs.
         columns: what domains that changed have become, in every table that has them.
 
     Raises:
-        Refused: if no table has a domain that `columns` names, or the tables share no target.
+        Refused: if no table has a domain that `columns` names, the tables share no target, one adds nothing to the
+            others, or two contradict each other about one run.
     """
     columns = columns or {}
     for place, table in enumerate(tables):
@@ -131,7 +134,9 @@ def joined(tables: Sequence[RunTable], columns: Columns | None = None) -> RunTab
     if not shared:
         each = "; ".join(f"{table.source}: {', '.join(table.targets[:6])}" for table in same)
         raise Refused(f"the run tables share no target ({each}); rename the loss columns that mean the same")
-    same, copied = _without_copies(same)
+    targets = {target for table in same for target in table.targets}
+    notes = [note for table in same for note in table.notes]
+    same, copied = each_once(same)
     frame = pd.concat([table.frame for table in _told_apart(same)], ignore_index=True, sort=False)
     domains = [name for name in frame.columns if name.startswith(MIX)]
     frame[domains] = frame[domains].fillna(0.0)
@@ -139,8 +144,7 @@ def joined(tables: Sequence[RunTable], columns: Columns | None = None) -> RunTab
     if staged.any():
         frame = frame.reindex(columns=[*frame.columns, *(name for name in finals if name not in frame.columns)])
         frame.loc[staged, finals] = frame.loc[staged, finals].fillna(0.0)
-    targets = {target for table in same for target in table.targets}
-    notes = [*(note for table in same for note in table.notes), *copied]
+    notes += copied
     if targets - shared:
         notes.append(f"not measured in every study: {', '.join(sorted(targets - shared))}")
     return _checked(_in_order(frame), ", ".join(table.source for table in same), notes)
@@ -159,30 +163,6 @@ def _about_merged(
         f"'{name}' is {' + '.join(domains)}, and '{domains[widest]}' was between {shares[:, widest].min():.2f} and "
         f"{shares[:, widest].max():.2f} of it: what that changed now counts as noise"
     ]
-
-
-def _without_copies(tables: Sequence[RunTable]) -> tuple[list[RunTable], list[str]]:
-    """Leave out of every table the runs that an earlier one has, whatever their names: two trainings never agree in
-    every loss to the last digit, so they are one training logged twice."""
-    columns = [kind + name for kind in (MIX, FINAL) for name in sorted({d for table in tables for d in table.domains})]
-    columns += ["params", "tokens", *(LOSS + name for name in sorted({t for table in tables for t in table.targets}))]
-    known: dict[tuple[tuple[float, ...], ...], str] = {}
-    kept, notes = [], []
-    for table in tables:
-        wide = table.frame.reindex(columns=columns).fillna(0.0).round(9)
-        wide = wide[table.frame[[LOSS + name for name in table.targets]].notna().any(axis=1)]
-        by_run = wide.groupby(table.frame["run"].loc[wide.index], sort=False)
-        curves = {tuple(sorted(map(tuple, rows.to_numpy().tolist()))): str(run) for run, rows in by_run}
-        copies = {run: known[curve] for curve, run in curves.items() if curve in known}
-        if copies and len(copies) == table.frame["run"].nunique():
-            raise Refused(f"{table.source} adds nothing: every run of it is in {', '.join({*copies.values()})} already")
-        if copies:
-            listed = ", ".join(list(copies)[:4]) + (", ..." if len(copies) > 4 else "")
-            where = ", ".join(dict.fromkeys(copies.values()))
-            notes.append(f"{counted(len(copies), 'run')} of {table.source} in {where} already ({listed}); kept once")
-        kept.append(table.where(~table.frame["run"].isin([*copies])))
-        known |= dict.fromkeys(curves, table.source)
-    return kept, notes
 
 
 def _told_apart(tables: Sequence[RunTable]) -> list[RunTable]:

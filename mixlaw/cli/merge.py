@@ -31,6 +31,8 @@ def run(
 ) -> None:
     """Make one run table of several studies, though domains were split, merged, renamed or added between them.
 
+    A run that several tables have, such as a log and the same log grown longer, is taken once with all its checkpoints.
+
     Example: mixlaw merge old.csv new.csv --map columns.json -o runs.csv
     """
     if len(runs) < 2 and columns is None and not drop:
