@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo test test-slow test-browser notebooks quotes docs test-gpu test-slurm test-ray test-consumers test-consumers-312 bench-published bench-migration bench-laws bench-priors bench-read-outs bench-surfaces bench-optimum bench-designs bench-order bench-swarm bench-online
+.PHONY: help demo test test-slow test-browser notebooks quotes docs test-gpu test-slurm test-ray test-consumers test-consumers-312 test-consumers-source bench-published bench-migration bench-laws bench-priors bench-read-outs bench-surfaces bench-optimum bench-designs bench-order bench-swarm bench-online
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -37,7 +37,7 @@ test: $(VENV)/installed  ## format, lint, types and every test but the slow and 
 	touch $@
 
 test-consumers: .venv-consumers/installed  ## let the trainers read what we export, and read what the loggers write
-	.venv-consumers/bin/python -m pytest -m "consumers and not python312" tests/export tests/importers
+	.venv-consumers/bin/python -m pytest -m "consumers and not python312 and not source" tests/export tests/importers
 
 .venv-consumers-312/installed: pyproject.toml tests/export/consumers-312.txt
 	$(PYTHON312) -m venv .venv-consumers-312
@@ -47,6 +47,29 @@ test-consumers: .venv-consumers/installed  ## let the trainers read what we expo
 
 test-consumers-312: .venv-consumers-312/installed  ## the same for the trainers that want Python 3.12
 	JAX_PLATFORMS=cpu .venv-consumers-312/bin/python -m pytest -m python312 tests/export/test_consumers_312.py
+
+# The trainers that PyPI does not have, from their repositories at fixed commits; `make test-consumers-source
+# GPT_NEOX=folder NANOTRON=folder` takes checkouts that are there already.
+SOURCES := .consumers-source
+GPT_NEOX ?= $(SOURCES)/EleutherAI/gpt-neox/b2f1101da0e56cc0caee8fee60ffaaa4c04c5740
+NANOTRON ?= $(SOURCES)/huggingface/nanotron/49aff2ee413c263f3a63bdce8f770c4b2e55c4e1
+
+$(SOURCES)/%:
+	rm -rf $@.part && git init --quiet $@.part
+	git -C $@.part fetch --quiet --depth 1 https://github.com/$(patsubst %/,%,$(dir $*)) $(notdir $*)
+	git -C $@.part checkout --quiet FETCH_HEAD
+	mv $@.part $@
+
+.venv-consumers-source/installed: $(VENV)/installed tests/export/consumers-source.txt
+	$(PYTHON) -m venv .venv-consumers-source
+	$(BIN)/python -c "import site; print(site.getsitepackages()[0])" \
+		> "$$(.venv-consumers-source/bin/python -c 'import site; print(site.getsitepackages()[0])')/project.pth"
+	.venv-consumers-source/bin/pip install --quiet --requirement tests/export/consumers-source.txt
+	touch $@
+
+test-consumers-source: .venv-consumers-source/installed $(GPT_NEOX) $(NANOTRON)  ## the same for GPT-NeoX and nanotron, cloned from GitHub (wants git and g++)
+	GPT_NEOX=$(abspath $(GPT_NEOX)) NANOTRON=$(abspath $(NANOTRON)) \
+		.venv-consumers-source/bin/python -m pytest -m source tests/export/test_consumers_source.py
 
 # Engines for clusters, in an environment of their own on top of .venv; Slurm itself is unpacked, not installed.
 .venv-cluster/installed: $(VENV)/installed

@@ -9,18 +9,24 @@ from mixlaw.export.paths import HELD_OUT
 def render(request: Request) -> str:
     """`train-data-paths` and `train-data-weights`, and the same of the held-out splits that have paths.
 
-    GPT-NeoX refuses a configuration that has lists for one split but not for the others.
+    GPT-NeoX refuses a configuration that has lists for some of its three splits only, so the file says which it lacks.
     """
     weights = [source.share for source in request.sources]
     content: dict[str, Node] = {
         "train-data-paths": [source.path for source in request.sources],
         "train-data-weights": weights,
     }
+    lacking = []
     for split in HELD_OUT:
         paths = held_out_paths(request, split)
         if paths:
             content |= {f"{split}-data-paths": paths, f"{split}-data-weights": weights}
-    return to_yaml(content, request.comment)
+        else:
+            lacking.append(f"{split}-data-paths")
+    comment = request.comment
+    if lacking:
+        comment += f"\nGPT-NeoX refuses it until another configuration adds {' and '.join(lacking)}."
+    return to_yaml(content, comment)
 
 
 EXPORTER = Exporter(

@@ -211,8 +211,33 @@ def test_olmo_core_is_told_the_passes_that_the_budget_needs() -> None:
 
 def test_nanotron_counts_steps_from_one() -> None:
     later = {9000: {"code": 0.25, "web": 0.75}}
-    stages = yaml.safe_load(export({"code": 0.5, "web": 0.5}, "nanotron", paths=PATHS, later=later))["data_stages"]
-    assert [stage["start_training_step"] for stage in stages] == [1, 9001]
+    with pytest.warns(UserWarning, match="launch it with the first stage alone"):
+        text = export({"code": 0.5, "web": 0.5}, "nanotron", paths=PATHS, later=later)
+    assert [stage["start_training_step"] for stage in yaml.safe_load(text)["data_stages"]] == [1, 9001]
+
+
+def test_nanotron_leaves_a_domain_out_of_the_stages_that_do_not_read_it() -> None:
+    later = {9000: {"code": 0.0, "web": 1.0}}
+    with pytest.warns(UserWarning, match="resume from that with the next stage added"):
+        text = export({"code": 0.5, "web": 0.5}, "nanotron", paths=PATHS, later=later)
+    datasets = [stage["data"]["dataset"] for stage in yaml.safe_load(text)["data_stages"]]
+    assert [dataset["dataset_folder"] for dataset in datasets] == [["/d/code", "/d/web"], ["/d/web"]]
+    assert [dataset["dataset_weights"] for dataset in datasets] == [[0.5, 0.5], [1.0]]
+
+
+def test_a_file_of_stages_for_nanotron_says_that_it_is_launched_once_a_stage() -> None:
+    one, two = ({0: MIXTURE}, {0: MIXTURE, 9000: MIXTURE})
+    texts = [EXPORTERS["nanotron"].render(prepare(EXPORTERS["nanotron"], stages).request) for stages in (one, two)]
+    assert ["trains on the last stage" in text for text in texts] == [False, True]
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_a_file_for_gpt_neox_names_the_lists_that_it_still_lacks(split: str) -> None:
+    other = {"valid": "test", "test": "valid"}[split]
+    text = export({"code": 1.0}, "gpt-neox", paths={"code": {"train": "/t/code", split: "/h/code"}})
+    assert f"refuses it until another configuration adds {other}-data-paths." in text
+    both = {"code": {"train": "/t/code", "valid": "/v/code", "test": "/x/code"}}
+    assert "refuses" not in export({"code": 1.0}, "gpt-neox", paths=both)
 
 
 def test_levanter_warns_below_the_share_it_can_honour() -> None:
