@@ -34,7 +34,7 @@ EXPORTER = Exporter(
     description="GPT-NeoX (2026): train-data-paths and train-data-weights, as YAML",
     units=(Unit.SEQUENCES,),
     filename="data.yml",
-    usage="add FILE to the configurations of deepy.py; it needs paths of the train, valid and test splits, and no "
-    "train_epochs",
+    usage="add FILE to the configurations of deepy.py; it needs paths of the train, valid and test splits, and neither "
+    "train_epochs, which refuses weights, nor weight_by_num_documents, which overrides them",
     render=render,
 )
