@@ -14,7 +14,7 @@ from mixlaw.errors import Refused, one_of
 from mixlaw.files import read_text, replacing, sha256
 from mixlaw.mixture import ROUNDING, Array, groups_of
 from mixlaw.stages import FINAL, FINAL_SHARE, check_final_phases, final_columns, in_two_stages
-from mixlaw.wording import counted
+from mixlaw.wording import counted, from_words
 
 MIX, LOSS = "mix.", "loss."
 REQUIRED = ("run", "params", "tokens")
@@ -287,7 +287,9 @@ def checked_numbers(column: pd.Series, name: str, source: str, blank_ok: bool) -
     blank &= ~wrong
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        raise Refused(f"{source}: row {row + 1}, column '{name}': '{column.iloc[row]}' is not a number; correct it")
+        meant = from_words(str(column.iloc[row]))
+        mend = "correct it" if meant is None else f"write {meant:.15g}"
+        raise Refused(f"{source}: row {row + 1}, column '{name}': '{column.iloc[row]}' is not a number; {mend}")
     infinite = np.isinf(numbers)
     if infinite.any():
         row = int(np.flatnonzero(infinite)[0])

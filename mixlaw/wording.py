@@ -1,12 +1,27 @@
 """Numbers as people say them."""
 
+import re
+
+SIZES = {"T": 1e12, "B": 1e9, "M": 1e6, "k": 1e3}
+
 
 def in_words(count: float) -> str:
     """A count of tokens or parameters with a letter for its size: 850 -> 850, 1.2e6 -> 1.2M, 4e12 -> 4T."""
-    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+    for letter, size in SIZES.items():
         if count >= size:
             return f"{count / size:.3g}{letter}"
     return f"{count:.3g}"
+
+
+def from_words(text: str) -> float | None:
+    """The number that people mean by 100M, 1.4T, 1_000_000 or 12%; None for what is no number even so."""
+    parts = re.fullmatch(r"\s*(\d[\d_]*(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*([kKMGBT%]?)\s*", text)
+    if parts is None:
+        return None
+    number = float(parts[1].replace("_", ""))
+    if parts[2] == "%":
+        return number / 100
+    return number * {**SIZES, "": 1.0, "K": 1e3, "G": 1e9}[parts[2]]
 
 
 def counted(count: float, noun: str) -> str:

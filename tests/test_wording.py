@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mixlaw.limits import Limits
-from mixlaw.wording import counted, in_words, is_are
+from mixlaw.wording import counted, from_words, in_words, is_are
 
 PACKAGE = Path(__file__).parents[1] / "mixlaw"
 
@@ -21,6 +21,31 @@ def test_one_is_one_and_all_else_is_many(count: float, said: str) -> None:
 def test_counts_of_tokens_have_letters() -> None:
     assert [in_words(count) for count in (850, 1.2e6, 4e12)] == ["850", "1.2M", "4T"]
     assert (is_are(1), is_are(2)) == ("is", "are")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("7B", 7e9),
+        (" 1.4 T ", 1.4e12),
+        ("350k", 350e3),
+        ("10G", 1e10),
+        ("1_000_000", 1e6),
+        ("12.5%", 0.125),
+        ("2e3", 2e3),
+    ],
+)
+def test_numbers_are_understood_as_people_write_them(text: str, number: float) -> None:
+    assert from_words(text) == pytest.approx(number, rel=1e-15)
+
+
+@pytest.mark.parametrize("text", ["", "B", "seven", "7 bn", "-7B", "1,5", "nan", "inf", "7m", "1e", "0x10", "7BB"])
+def test_what_could_be_read_in_two_ways_or_in_none_is_no_number(text: str) -> None:
+    assert from_words(text) is None
+
+
+def test_counts_said_in_words_are_understood_again() -> None:
+    assert [from_words(in_words(count)) for count in (850, 1.2e6, 4e12, 3e9)] == [850, 1.2e6, 4e12, 3e9]
 
 
 def test_one_epoch_is_one_epoch() -> None:
