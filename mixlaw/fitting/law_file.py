@@ -14,6 +14,7 @@ from mixlaw.files import read_json, write_json
 from mixlaw.fitting.asked import Asked
 from mixlaw.fitting.diagnose import Diagnostics
 from mixlaw.fitting.law import Evidence, Law
+from mixlaw.runs import SUFFIXES
 from mixlaw.surfaces import SURFACES
 from mixlaw.version import __version__
 from mixlaw.wanted import mistake
@@ -74,6 +75,8 @@ def read_law(path: Path | str) -> Law:
         Refused: for a file that is not a law, is written by a newer version, or was changed by hand so that it does not
             hold together; naming the file and the place.
     """
+    if Path(path).suffix.lower() in SUFFIXES:
+        raise Refused(f"{path} is a table, not a law; fit one to it first: mixlaw fit {path} -o law.json")
     content = read_json(path)
     if not isinstance(content, dict) or not {"kind", "scale", "version"} <= content.keys():
         raise Refused(f"{path} is not a law; write one with mixlaw fit RUNS -o law.json")

@@ -73,6 +73,11 @@ def shortcomings(table: RunTable) -> list[str]:
     """Why no law can be fitted to these runs, in words; empty where one can."""
     needed = runs_needed(len(table.domains))
     runs, mixtures = len(set(table.runs)), len(set(table.mixtures))
+    if len(table.domains) == 1:
+        return [
+            f"{table.source} has one domain, '{table.domains[0]}', which leaves nothing to mix; a law of mixtures "
+            f"needs two or more columns {MIX}<domain>"
+        ]
     if not runs:
         return [f"{table.source}: no run has a measured loss; {needed}"]
     if runs == 1:

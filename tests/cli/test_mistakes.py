@@ -53,6 +53,8 @@ SPOILT: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "sum.csv": lambda frame: frame.assign(**{"mix.web": frame["mix.web"] + 0.02}),
     "one.csv": first_rows,
     "same.csv": lambda frame: frame.assign(**{name: frame[name].iloc[0] for name in frame if name.startswith("mix.")}),
+    "domain.csv": lambda frame: frame.drop(columns=["mix.code", "mix.books"]).assign(**{"mix.web": 1.0}),
+    "words.csv": lambda frame: frame.astype(object).assign(params="1M"),
     "text.csv": lambda frame: frame.astype(object).assign(**{"loss.web": "high"}),
 }
 
@@ -67,6 +69,10 @@ MISTAKES = [
     ("fit twice.csv -o new.json", "column 'mix.web' appears twice"),
     ("predict law.json --mixtures again.csv -o new.csv", "column 'web' appears twice"),
     ("merge runs.csv runs.csv -o new.csv", "runs.csv is given twice"),
+    ("fit domain.csv -o new.json", "domain.csv has one domain, 'web', which leaves nothing to mix"),
+    ("fit words.csv -o new.json", "row 1, column 'params': '1M' is not a number; write 1000000"),
+    ("optimize runs.csv", "runs.csv is a table, not a law; fit one to it first: mixlaw fit runs.csv -o law.json"),
+    ("predict law.json --mixtures runs.csv", "runs.csv is a run table; in a mixtures file every column is a domain"),
     ("optimize law.json --tokens nan -o new.json", "tokens is nan; it must be a positive number"),
     ("optimize law.json --params -1 -o new.json", "params is -1"),
     ("optimize law.json --max-epochs 2 -o new.json", "give --available and --tokens too"),
