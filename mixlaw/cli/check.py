@@ -123,7 +123,13 @@ def _describe(console: Console, found: Survey) -> None:
 def _targets(found: Survey) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     repeated = any(target.noise is not None for target in found.targets)
-    for name in ("target", "measured", "lowest", "highest", *(["noise of repeats"] if repeated else [])):
+    for name in (
+        "target",
+        "rows",
+        "lowest at the end",
+        "highest at the end",
+        *(["noise of repeats"] if repeated else []),
+    ):
         table.add_column(name, justify="left" if name == "target" else "right")
     for target in found.targets[:SHOWN]:
         noise = [] if target.noise is None else [f"{target.noise:.4f}"]

@@ -1,10 +1,12 @@
 """The page of a law by itself: what it rests on, how far it can be trusted, and what it says."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from mixlaw.files import sha256
 from mixlaw.fitting.law import Law, LawAtScale
 from mixlaw.mixture import Array
 from mixlaw.optimize.optimum import Optimum
@@ -49,13 +51,25 @@ def law_page(
     with styled():
         named = {} if optimum is None else mixtures_named(optimum, law.domains)
         at = law.at() if optimum is None else law.for_choosing(optimum.predicted_params, optimum.predicted_tokens)
-        sections = [] if optimum is None else [choice(at, optimum)]
+        sections = [] if optimum is None else [_chosen(at, optimum, path)]
         if groups:
             front = pareto(at, groups, limits_of(law, None, trust=False))
             sections.append(trade_off(at, front, groups, named))
         sections += [_mixtures(law, law.at(), importance, named), the_law(law), who_helps(law)]
         sections.append(_made(law, path, files or {}))
     return render(f"{path.name}: a law of {counted(len(law.domains), 'domain')}", _lead(law), sections, _in_short(law))
+
+
+def _chosen(at: LawAtScale, optimum: Optimum, path: Path) -> Section:
+    """The optimum, and whether it was found with another law than the page is about."""
+    section, rests_on = choice(at, optimum), optimum.origin.get("law_sha256")
+    if rests_on in (None, sha256(path)):
+        return section
+    said = (
+        f"This optimum was found with another law (sha256 {rests_on[:12]}...) than {path.name}: its losses and what "
+        "holds it back are of that one; run mixlaw optimize again"
+    )
+    return replace(section, warnings=(said, *section.warnings))
 
 
 def _lead(law: Law) -> list[str]:

@@ -5,6 +5,7 @@ import io
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from mixlaw.cli.app import app
 from mixlaw.cli.optimize import show
 from mixlaw.errors import Refused
+from mixlaw.files import sha256
 from mixlaw.fitting.fit import fit
 from mixlaw.fitting.law import Law
 from mixlaw.fitting.law_file import read_law, write_law
@@ -110,6 +112,13 @@ def test_the_page_says_what_holds_the_optimum_back_as_the_command_does(law: Law,
     said = f"held back by the cap of 'code' at 0.2 (cap 0.2): {active.words}"
     assert said in printed.file.getvalue()  # type: ignore[attr-defined]
     assert said in html.unescape(law_page(law, path, optimum=optimum))
+
+
+def test_an_optimum_of_another_law_is_said_to_be_that(law: Law, path: Path) -> None:
+    optimum = optimize(law)
+    own, other = (replace(optimum, origin={"law_sha256": found}) for found in (sha256(path), "ab" * 32))
+    said = "This optimum was found with another law (sha256 abababababab...) than law.json"
+    assert said in law_page(law, path, optimum=other) and "another law (" not in law_page(law, path, optimum=own)
 
 
 def test_three_domains_are_drawn_as_a_triangle_with_the_law_as_its_ground(bare: str) -> None:
