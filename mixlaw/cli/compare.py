@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mixlaw.cli.counts import METAVAR, count
 from mixlaw.cli.screen import screen
 from mixlaw.files import to_json
 from mixlaw.fitting.compare import Comparison, compare
@@ -26,10 +27,16 @@ def run(
     first: Annotated[Path, typer.Argument(metavar="A", help="Mixture or optimum: .json.", show_default=False)],
     second: Annotated[Path, typer.Argument(metavar="B", help="Mixture or optimum: .json.", show_default=False)],
     params: Annotated[
-        float | None, typer.Option(help="Model size; by default the largest measured.", show_default=False)
+        float | None,
+        typer.Option(
+            parser=count, metavar=METAVAR, help="Model size; by default the largest measured.", show_default=False
+        ),
     ] = None,
     tokens: Annotated[
-        float | None, typer.Option(help="Training tokens; by default the most measured.", show_default=False)
+        float | None,
+        typer.Option(
+            parser=count, metavar=METAVAR, help="Training tokens; by default the most measured.", show_default=False
+        ),
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Importance of targets: .json; equal by default.", show_default=False)

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mixlaw.cli.counts import METAVAR, count
 from mixlaw.cli.screen import screen
 from mixlaw.errors import Refused
 from mixlaw.export import EXPORTERS, exporter_called
@@ -54,7 +55,10 @@ def run(
         typer.Option(help="Tokens and documents by domain: JSON, or a corpus folder.", show_default=False),
     ] = None,
     tokens: Annotated[
-        float | None, typer.Option(help="Tokens to be trained on; by default the optimum's.", show_default=False)
+        float | None,
+        typer.Option(
+            parser=count, metavar=METAVAR, help="Tokens to be trained on; by default the optimum's.", show_default=False
+        ),
     ] = None,
     unit: Annotated[
         str | None,

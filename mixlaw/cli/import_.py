@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from mixlaw.cli.counts import METAVAR, count
 from mixlaw.errors import Refused, one_of
 from mixlaw.files import read_json
 from mixlaw.importers import IMPORTERS, importer_of, read_log
@@ -57,13 +58,20 @@ def run(
         typer.Option(help="What runs' names say: '{params}-web{mix.web}-code{mix.code}'.", show_default=False),
     ] = None,
     params: Annotated[
-        float | None, typer.Option(help="Non-embedding parameters, where not logged.", show_default=False)
+        float | None,
+        typer.Option(
+            parser=count, metavar=METAVAR, help="Non-embedding parameters, where not logged.", show_default=False
+        ),
     ] = None,
     tokens: Annotated[
-        float | None, typer.Option(help="Training tokens of every run, where not logged.", show_default=False)
+        float | None,
+        typer.Option(
+            parser=count, metavar=METAVAR, help="Training tokens of every run, where not logged.", show_default=False
+        ),
     ] = None,
     tokens_per_step: Annotated[
-        float | None, typer.Option(help="Turns logged steps into tokens.", show_default=False)
+        float | None,
+        typer.Option(parser=count, metavar=METAVAR, help="Turns logged steps into tokens.", show_default=False),
     ] = None,
     unit: Annotated[str, typer.Option(help=f"Unit of the losses: {', '.join(LossUnit)}.")] = LossUnit.NATS,
     bytes_per_token: Annotated[

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mixlaw.cli.counts import METAVAR, count
 from mixlaw.cli.pairs import pairs
 from mixlaw.errors import Refused, naming, one_of
 from mixlaw.export.sizes import read_sizes
@@ -16,11 +17,19 @@ from mixlaw.weights import read_numbers
 
 Law = Annotated[Path, typer.Argument(help="Law: .json.", show_default=False, metavar="LAW")]
 Params = Annotated[
-    float | None, typer.Option(help="Non-embedding parameters; the largest measured.", show_default=False)
+    float | None,
+    typer.Option(
+        parser=count, metavar=METAVAR, help="Non-embedding parameters; the largest measured.", show_default=False
+    ),
 ]
 Tokens = Annotated[
     float | None,
-    typer.Option(help="Tokens to be trained on; the most measured. Needed with --available.", show_default=False),
+    typer.Option(
+        parser=count,
+        metavar=METAVAR,
+        help="Tokens to be trained on; the most measured. Needed with --available.",
+        show_default=False,
+    ),
 ]
 Cap = Annotated[list[str] | None, typer.Option(help="Largest proportion, domain=0.3; repeatable.", show_default=False)]
 Floor = Annotated[

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from mixlaw.cli.counts import METAVAR, count
 from mixlaw.cli.outputs import check_output
 from mixlaw.cli.screen import screen
 from mixlaw.files import replacing, to_json
@@ -30,10 +31,16 @@ def run(
         Path, typer.Option(help="Mixtures: .csv, one row each, one column a domain.", show_default=False)
     ],
     params: Annotated[
-        float | None, typer.Option(help="Model size; by default the largest measured.", show_default=False)
+        float | None,
+        typer.Option(
+            parser=count, metavar=METAVAR, help="Model size; by default the largest measured.", show_default=False
+        ),
     ] = None,
     tokens: Annotated[
-        float | None, typer.Option(help="Training tokens; by default the most measured.", show_default=False)
+        float | None,
+        typer.Option(
+            parser=count, metavar=METAVAR, help="Training tokens; by default the most measured.", show_default=False
+        ),
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Importance of targets: .json; equal by default.", show_default=False)

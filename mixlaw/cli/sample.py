@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mixlaw.batch import ENOUGH, Batch, next_batch, rivals_of
+from mixlaw.cli.counts import METAVAR, count
 from mixlaw.cli.limit_flags import MaxEpochs, limits_from, read_available
 from mixlaw.cli.outputs import check_output
 from mixlaw.cli.pairs import pairs
@@ -80,7 +81,10 @@ def run(
         typer.Option(help="Without a plan: unique tokens by domain, .json or a corpus folder.", show_default=False),
     ] = None,
     tokens: Annotated[
-        float | None, typer.Option(help="With --available: tokens that one proxy trains on.", show_default=False)
+        float | None,
+        typer.Option(
+            parser=count, metavar=METAVAR, help="With --available: tokens that one proxy trains on.", show_default=False
+        ),
     ] = None,
     max_epochs: MaxEpochs = None,
     cap: Annotated[
