@@ -196,12 +196,12 @@ def _target(
         predicted, measured = held_out[known, number], losses[known]
         errors = measured - predicted
         cv_rmse = float(np.sqrt(np.mean(errors**2)))
-        r2 = float(1 - np.mean(errors**2) / np.var(measured))
+        r2 = float(1 - np.mean(errors**2) / np.var(measured)) if np.ptp(measured) else None
         rank = _rank_correlation(predicted, measured)
         stretch = conformal_stretch(
             errors, leverage[known, number], float(uncertainty.noise[number]), float(uncertainty.freedom[number])
         )
-        if r2 <= 0:
+        if r2 is not None and r2 <= 0:
             notes.append("not predicted: for held-out mixtures the mean of all losses is as good a guess as the law")
         if stretch > ALARM:
             notes.append(

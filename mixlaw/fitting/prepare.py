@@ -7,7 +7,8 @@ import numpy as np
 from mixlaw.design.spread import FEWEST_MIXTURES, runs_needed
 from mixlaw.errors import Refused
 from mixlaw.runs import LOSS, MIX, RunTable
-from mixlaw.wording import counted
+from mixlaw.surfaces.single import common_scale
+from mixlaw.wording import counted, in_words
 
 
 def of_one_mixture(table: RunTable) -> tuple[RunTable, list[str]]:
@@ -86,7 +87,8 @@ def shortcomings(table: RunTable) -> list[str]:
         return [f"{table.source}: all {runs} runs have the same mixture; {needed}: vary the proportions"]
     if mixtures < FEWEST_MIXTURES:
         return [f"{table.source} holds {runs} runs of {mixtures} different mixtures; {needed}: train more mixtures"]
-    return [said for target in table.targets for said in _about_target(table, target, mixtures, needed)]
+    found = [said for target in table.targets for said in _about_target(table, target, mixtures, needed)]
+    return found or _unmoved(table)
 
 
 def _about_target(table: RunTable, target: str, mixtures: int, needed: str) -> list[str]:
@@ -108,3 +110,18 @@ def _about_target(table: RunTable, target: str, mixtures: int, needed: str) -> l
             "last digit: look at the log, or leave it out"
         ]
     return []
+
+
+def _unmoved(table: RunTable) -> list[str]:
+    """Targets that no mixture moves where most mixtures were measured, though tokens or size do."""
+    params, tokens, part = common_scale(table)
+    same = [
+        (target, losses[~np.isnan(losses)])
+        for target, losses in zip(part.targets, part.losses.T, strict=True)
+        if np.isfinite(losses).sum() > 1 and np.nanmax(losses) == np.nanmin(losses)
+    ]
+    return [
+        f"{table.source}: target '{target}' is {losses[0]:g} in all {len(losses)} runs at {in_words(params)} params "
+        f"and {in_words(tokens)} tokens; no loss stays the same to the last digit: look at the log, or leave it out"
+        for target, losses in same
+    ]

@@ -118,12 +118,17 @@ def unmeasured(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**{"loss.code": frame["loss.code"].where(frame.index < 2)})
 
 
+def by_tokens_alone(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([frame.assign(**{"loss.code": 3.0}), frame.assign(tokens=2 * 10**7, **{"loss.code": 2.5})])
+
+
 REFUSED = {
     "one run": (one_run, r"holds one run, '1000000-0'; .* at least 4 different mixtures, .* 24, and 32 .*train more"),
     "one mixture": (one_mixture, "all 24 runs have the same mixture"),
     "three mixtures": (lambda frame: frame.head(3), "3 runs of 3 different mixtures; .* at least 4 different mixtures"),
     "a target hardly measured": (unmeasured, "target 'code' is measured on 2 of 24 mixtures; .*--target web"),
     "a target that never changes": (lambda frame: frame.assign(**{"loss.code": 2.5}), "'code' is 2.5 in every row"),
+    "a target that no mixture changes": (by_tokens_alone, r"'code' is 2\.5 in all 24 runs at 1M params and 20M tokens"),
     "no loss": (lambda frame: frame.assign(**{"loss.code": np.nan, "loss.web": np.nan}), "no run has a measured loss"),
 }
 
