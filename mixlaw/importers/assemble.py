@@ -10,6 +10,7 @@ import pandas as pd
 from mixlaw.errors import Refused, one_of
 from mixlaw.importers.base import STEP, Log, LoggedRun
 from mixlaw.importers.choices import Choices, choose_runs, roles_of
+from mixlaw.importers.columns import likely_losses
 from mixlaw.importers.units import in_nats
 from mixlaw.mixture import ROUNDING
 from mixlaw.runs import LOSS, MIX, RunTable, check_runs, with_whole_counts
@@ -40,9 +41,8 @@ def assemble(log: Log, choices: Choices) -> RunTable:
         facts = _facts(run, columns, choices)
         rows += [_row(run, point, facts, columns, choices) for point in run.points if _has_loss(point, columns)]
     if not rows:
-        raise Refused(
-            f"{log.source}: {_no_loss(log, columns)}; say which names are losses, as in --map 'loss.*=eval/*'"
-        )
+        like = likely_losses(log.names)
+        raise Refused(f"{log.source}: {_no_loss(log, columns)}; say which names are losses, as in --map '{like}'")
     notes = [*log.notes, *left_out, *_about_names(runs, columns, choices)]
     diverged = {str(row["run"]) for row in rows if _diverged(row)}
     frame = pd.DataFrame(rows)

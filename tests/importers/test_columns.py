@@ -3,7 +3,7 @@
 import pytest
 
 from mixlaw.errors import Refused
-from mixlaw.importers.columns import parse_rule, resolve
+from mixlaw.importers.columns import likely_losses, parse_rule, resolve
 from mixlaw.importers.names import parse_pattern
 
 NAMES = ("eval/code_loss", "eval/web_loss", "lr", "mix.code", "mix.web", "step", "tokens", "train/loss")
@@ -61,6 +61,21 @@ def test_a_rule_that_cannot_be_meant_is_refused(rule: str, message: str) -> None
 def test_a_rule_that_does_not_fit_the_log_is_refused(rules: list[str], message: str) -> None:
     with pytest.raises(Refused, match=message):
         roles(*rules)
+
+
+@pytest.mark.parametrize(
+    ("names", "rule"),
+    [
+        (NAMES, "loss.*=eval/*_loss"),
+        (("val/wiki/loss", "val/web/loss", "step"), "loss.*=val/*/loss"),
+        (("web_loss", "wiki_loss"), "loss.*=*_loss"),
+        (("eval/loss", "train/loss"), "loss.NAME=eval/loss"),
+        (("eval/loss", "eval/web_loss"), "loss.*=eval/*"),
+        (("eval/web", "step"), "loss.*=eval/*"),
+    ],
+)
+def test_names_that_look_like_losses_are_told_with_the_rule_that_takes_them(names: tuple[str, ...], rule: str) -> None:
+    assert likely_losses(names) == rule
 
 
 def test_a_run_name_says_its_mixture_size_and_seed() -> None:
