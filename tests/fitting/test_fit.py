@@ -10,6 +10,7 @@ import pytest
 from mixlaw.errors import Refused
 from mixlaw.fitting.fit import fit
 from mixlaw.fitting.law import Law
+from mixlaw.fitting.law_file import write_law
 from mixlaw.mixture import Mixture
 from mixlaw.runs import check_runs, read_runs
 from mixlaw.surfaces.single import common_scale
@@ -155,3 +156,15 @@ def test_published_runs_are_fitted_with_errors_near_their_noise(reference: Path)
     assert len(law.targets) == 3 and law.evidence.runs > 20
     for target in law.diagnostics.targets:
         assert target.rank_correlation is not None and target.rank_correlation > 0.85
+
+
+def test_where_a_target_never_differs_no_share_of_its_variance_is_claimed(planted: Planted, tmp_path: Path) -> None:
+    frame = planted(
+        runs=16, noise=0.01, scales=((10**6, 10**7), (10**6, 2 * 10**7), (10**7, 10**7), (10**7, 2 * 10**7))
+    )
+    large = frame["params"] == 10**7
+    frame.loc[large, "loss.code"] = 2.5
+    kept = frame[~large | frame["run"].isin([f"10000000-{number}" for number in range(6)])]
+    law = fit(check_runs(kept), "exponential", "nested")
+    assert [target.r2 is None for target in law.diagnostics.targets] == [True, False]
+    write_law(law, tmp_path / "law.json")
