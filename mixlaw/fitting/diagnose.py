@@ -26,6 +26,9 @@ DOWNWEIGHTED, OUTLYING = 0.5, 6.0
 """Robust weight below which a run was set aside, and how many times the spread of most residuals its own is if the law
 weighs every run alike."""
 
+FELT = 1e-6
+"""Nats by which a run differs from the law that are nobody's to look into."""
+
 DECISIVE = 0.9
 """Leverage above which a run decides its own prediction."""
 
@@ -251,7 +254,7 @@ def _far(residuals: Array, weights: Array, runs: Sequence[str]) -> list[str]:
     far = [
         f"{runs[n]} ({residuals[n]:+.2g})"
         for n in np.argsort(-sizes, kind="stable").tolist()
-        if weights[n] > 0 and (weights[n] < DOWNWEIGHTED or sizes[n] > limit)
+        if sizes[n] > FELT and weights[n] > 0 and (weights[n] < DOWNWEIGHTED or sizes[n] > limit)
     ]
     return [f"far from the law, in nats: {_listed(far)}; check their logs"] if far else []
 

@@ -118,3 +118,8 @@ def test_a_run_that_alone_trained_on_a_domain_decides_its_own_prediction_and_is_
     found = diagnosed(proportions, losses)
     assert any(note.startswith("run7 decide") for note in found.notes)
     assert not any("decide" in note for note in diagnosed(*planted(40, 0.01)).notes)
+
+
+def test_no_run_without_noise_is_far_from_its_law_by_the_last_digit() -> None:
+    found = diagnosed(*planted(20, 0.0))
+    assert not [note for target in found.targets for note in target.notes if note.startswith("far from the law")]
