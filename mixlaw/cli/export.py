@@ -11,6 +11,7 @@ from mixlaw.cli.counts import METAVAR, count
 from mixlaw.cli.screen import screen
 from mixlaw.errors import Refused
 from mixlaw.export import EXPORTERS, exporter_called
+from mixlaw.export.base import files
 from mixlaw.export.paths import read_paths
 from mixlaw.export.prepare import prepare
 from mixlaw.export.sidecar import NAME as SIDECAR
@@ -81,9 +82,9 @@ def run(
     exporter = exporter_called(to)
     if tokens is not None and not tokens > 0:
         raise Refused(f"--tokens is {tokens:g}; it must be positive")
-    files = {0: mixture, **_stages(stage or [])}
-    stages = {step: read_mixture(file) for step, file in files.items()}
-    origins = {step: origin(file) for step, file in files.items()}
+    mixtures = {0: mixture, **_stages(stage or [])}
+    stages = {step: read_mixture(file) for step, file in mixtures.items()}
+    origins = {step: origin(file) for step, file in mixtures.items()}
     budget = tokens if tokens is not None else _tokens(origins[0])
     prepared = prepare(
         exporter,
@@ -93,14 +94,17 @@ def run(
         budget_tokens=budget,
         unit=unit,
     )
-    text = exporter.render(prepared.request)
+    if output is None and exporter.file_per_stage and len(stages) > 1:
+        raise Refused(f"{exporter.name} takes each stage from a file of its own; name the first with -o")
+    texts = files(exporter, prepared.request, str(output or exporter.filename))
     console = Console(stderr=output is None, highlight=False, markup=False, soft_wrap=True)
     if output is None:
-        print(text, end="")
+        print(*texts.values(), sep="", end="")
     else:
-        write_text(output, text)
+        for name, text in texts.items():
+            write_text(name, text)
         write_json(output.parent / SIDECAR, sidecar(exporter, prepared, stages, origins, budget))
-        console.print(f"{output}: {exporter.description}; {SIDECAR} beside it says what the numbers are")
+        console.print(f"{', '.join(texts)}: {exporter.description}; {SIDECAR} beside it says what the numbers are")
     for note in (*_about_certificate(origins[0]), *prepared.notes):
         console.print(f"note: {note}")
     console.print(f"Next: {exporter.usage.replace('FILE', str(output or exporter.filename))}")

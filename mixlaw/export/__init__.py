@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from mixlaw.errors import one_of
+from mixlaw.errors import Refused, one_of
 from mixlaw.export import (
     axolotl,
     energon,
@@ -95,6 +95,8 @@ def export(
             that the trainer does not have.
     """
     exporter = exporter_called(to)
+    if later and exporter.file_per_stage:
+        raise Refused(f"{exporter.name} takes each stage from a file of its own; export one mixture at a time")
     prepared = prepare(
         exporter,
         {0: _mixture(mixture), **{step: _mixture(each) for step, each in (later or {}).items()}},

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from pathlib import PurePath
 
 
 class Unit(StrEnum):
@@ -102,11 +103,12 @@ class Exporter:
         keeps_zeros: a domain of proportion 0 is written too; otherwise it is left out, since a trainer either refuses
             zeros or, worse, reads from them.
         many_paths: a domain may have several paths.
-        staged: the trainer itself changes mixtures at given steps.
+        staged: the trainer has a way to change mixtures at given steps.
+    file_per_stage: the trainer is launched anew for each stage, with a file of its own.
         repeats: the trainer reads a domain again when it is used up; False for one that reads each at most once.
         reads_paths: the format names where the data lies.
         granularity: the smallest share that the trainer can honour; 0 if any.
-        stage_note: what a user of stages must see to.
+    stage_note: what a user of stages must see to; `STEPS` stands for the steps at which a later stage begins.
     """
 
     name: str
@@ -118,10 +120,27 @@ class Exporter:
     keeps_zeros: bool = False
     many_paths: bool = False
     staged: bool = False
+    file_per_stage: bool = False
     repeats: bool = True
     reads_paths: bool = True
     granularity: float = 0.0
     stage_note: str = ""
+
+
+def files(exporter: Exporter, request: Request, name: str) -> dict[str, str]:
+    """The text of every file to write, by name: `name` alone, or the first stage there and later ones beside it.
+
+    A later stage of `blend.txt` that begins at step 9000 is `blend-9000.txt`.
+    """
+    if not exporter.file_per_stage:
+        return {name: exporter.render(request)}
+    path = PurePath(name)
+    return {
+        name if stage.start_step == 0 else str(path.with_stem(f"{path.stem}-{stage.start_step}")): exporter.render(
+            Request((stage,), request.unit)
+        )
+        for stage in request.stages
+    }
 
 
 def decimal_text(number: float) -> str:

@@ -49,6 +49,12 @@ def _prefix(path: str, source: Source) -> str:
     return path.removesuffix(".bin").removesuffix(".idx")
 
 
+PHASES = (
+    "give every launch --phase-transition-iterations STEPS, the same --global-batch-size, and --train-samples (some "
+    "releases fail with --train-iters alone): Megatron saves a checkpoint and exits at each of these iterations, and "
+    "launched from there with the file of the next stage it counts the samples of that blend from 0"
+)
+
 BLEND = Exporter(
     name="megatron",
     description="Megatron-LM, Megatron-Bridge (NeMo) and lm-engine data blend (megatron-core 0.16 to 0.19)",
@@ -56,6 +62,9 @@ BLEND = Exporter(
     filename="blend.txt",
     usage="pass --data-args-path FILE to pretrain_gpt.py, or its words as --data-path",
     render=render_blend,
+    staged=True,
+    file_per_stage=True,
+    stage_note=PHASES,
 )
 
 SPLITS = Exporter(
@@ -65,4 +74,7 @@ SPLITS = Exporter(
     filename="blends.json",
     usage="pass --per-split-data-args-path FILE to pretrain_gpt.py",
     render=render_splits,
+    staged=True,
+    file_per_stage=True,
+    stage_note=PHASES,
 )

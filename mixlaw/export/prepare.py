@@ -52,13 +52,14 @@ def prepare(
     for start_step, mixture in sorted(stages.items()):
         converted = _shares(exporter, mixture, chosen, sizes, budget_tokens)
         keep = mixture.domains if exporter.keeps_zeros else [d for d in mixture.domains if converted[d] > 0]
-        if exporter.staged and len(stages) > 1:
+        if len(stages) > 1 and exporter.staged and not exporter.file_per_stage:
             keep = [domain for domain in mixture.domains if domain in used]
         sources = tuple(_source(domain, converted[domain], places, exporter, passes) for domain in keep)
         written.append(Stage(start_step, sources))
         notes += about_shares(exporter, mixture, converted, keep)
     notes += about_epochs(exporter, stages, sizes, budget_tokens)
-    notes += [exporter.stage_note] if exporter.stage_note and len(stages) > 1 else []
+    if len(stages) > 1:
+        notes.append(exporter.stage_note.replace("STEPS", ",".join(str(step) for step in sorted(stages) if step > 0)))
     return Prepared(Request(tuple(written), chosen), tuple(dict.fromkeys(notes)))
 
 

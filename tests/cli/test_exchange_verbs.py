@@ -72,7 +72,7 @@ def test_export_says_when_the_optimum_is_not_certified(folder: Path) -> None:
         ("--to megatrom", "did you mean 'megatron'"),
         ("--to huggingface", r"documents of 'books' are not known.*--unit sequences"),
         ("--to megatron --stage 9000", "is not STEP=FILE"),
-        ("--to megatron --stage 9000=optimum.json", "cannot change its mixture during a run"),
+        ("--to torchtitan --stage 9000=optimum.json", "cannot change its mixture during a run"),
         ("--to megatron --unit documents", "cannot be given shares of documents"),
         ("--to megatron --unit rows", "no unit is called 'rows'"),
         ("--to megatron --paths nowhere.toml", "nowhere.toml does not exist"),
@@ -82,6 +82,20 @@ def test_export_refuses_with_a_reason_and_writes_nothing(folder: Path, words: st
     with pytest.raises(Refused, match=message):
         CliRunner().invoke(app, ["export", "optimum.json", *words.split(), "-o", "out"], catch_exceptions=False)
     assert not Path("out").exists() and not Path("mixlaw-mixture.json").exists()
+
+
+def test_export_writes_a_blend_for_each_of_megatrons_phases_and_says_how_to_launch_them(folder: Path) -> None:
+    later = {"books": 0.75, "code": 0.25, "forums": 0.0, "web": 0.0}
+    Path("later.json").write_text(json.dumps(later))
+    words = "export optimum.json --to megatron --paths paths.toml --stage 9000=later.json"
+    out, _ = run(*words.split(), "-o", "blend.txt")
+    assert Path("blend.txt").read_text() == "0.2 /d/books 0.5 /d/code 0.3 /d/web\n"
+    assert Path("blend-9000.txt").read_text() == "0.75 /d/books 0.25 /d/code\n"
+    assert "blend.txt, blend-9000.txt:" in out and "--phase-transition-iterations 9000," in out
+    stages = json.loads(Path("mixlaw-mixture.json").read_text())["stages"]
+    assert [stage["start_step"] for stage in stages] == [0, 9000] and stages[1]["mixture"] == later
+    with pytest.raises(Refused, match="megatron takes each stage from a file of its own; name the first with -o"):
+        CliRunner().invoke(app, words.split(), catch_exceptions=False)
 
 
 LOG = "run,step,eval/web,eval/code,mix.web,mix.code,params\na,10,2.5,1.5,0.75,0.25,1000\nb,10,2.25,1.75,0.5,0.5,1000\n"

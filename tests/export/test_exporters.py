@@ -8,7 +8,7 @@ import yaml
 
 from mixlaw.errors import Refused
 from mixlaw.export import EXPORTERS, export
-from mixlaw.export.base import Exporter, Unit, decimal_text
+from mixlaw.export.base import Exporter, Unit, decimal_text, files
 from mixlaw.export.paths import as_places, read_paths
 from mixlaw.export.prepare import prepare
 from mixlaw.export.sizes import as_sizes, read_sizes
@@ -110,8 +110,11 @@ def test_stages_are_written_or_refused_but_never_dropped(exporter: Exporter) -> 
         with pytest.raises(Refused, match="cannot change its mixture during a run"):
             prepare(exporter, stages, places=places, sizes=sizes)
         return
-    text = exporter.render(prepare(exporter, stages, places=places, sizes=sizes).request)
+    prepared = prepare(exporter, stages, places=places, sizes=sizes)
+    written = files(exporter, prepared.request, exporter.filename)
+    text = " ".join([*written, *written.values()])
     assert ("9000" in text or "9001" in text) and "0.625" in text and "0.3" in text
+    assert any("epochs are not counted over stages" in note for note in prepared.notes)
 
 
 def test_stages_that_name_other_domains_are_refused() -> None:
@@ -207,6 +210,19 @@ def test_olmo_core_is_told_the_passes_that_the_budget_needs() -> None:
         text = export({"code": 0.5, "web": 0.5}, "olmo-core", paths=PATHS, available=available, tokens=10e9)
     sources = yaml.safe_load(text)["sources"]
     assert sources[0]["max_repetition_ratio"] == 1.667 and "max_repetition_ratio" not in sources[1]
+
+
+@pytest.mark.parametrize("name", ["megatron", "megatron-splits"])
+def test_megatron_takes_each_phase_from_a_file_of_its_own_without_zeros(name: str) -> None:
+    later = {9000: Mixture.of({**MIXTURE.as_dict(), "web": 0.0, "code": 0.8}), 12000: MIXTURE}
+    prepared = prepare(EXPORTERS[name], {0: MIXTURE, **later}, places=as_places(PATHS))
+    written = files(EXPORTERS[name], prepared.request, f"data/{EXPORTERS[name].filename}")
+    stem, suffix = EXPORTERS[name].filename.split(".")
+    assert list(written) == [f"data/{stem}{step}.{suffix}" for step in ("", "-9000", "-12000")]
+    assert ["/d/web" in text for text in written.values()] == [True, False, True]
+    assert any("--phase-transition-iterations 9000,12000," in note for note in prepared.notes)
+    with pytest.raises(Refused, match=f"{name} takes each stage from a file of its own"):
+        export(MIXTURE, name, paths=PATHS, later=later)
 
 
 def test_nanotron_counts_steps_from_one() -> None:
