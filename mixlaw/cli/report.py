@@ -7,14 +7,15 @@ import typer
 
 from mixlaw.cli.outputs import check_output
 from mixlaw.cli.screen import screen
-from mixlaw.errors import Refused
+from mixlaw.errors import Refused, naming
 from mixlaw.files import write_text
+from mixlaw.fitting.law import Law
 from mixlaw.fitting.law_file import read_law
-from mixlaw.optimize.optimum import read_optimum
+from mixlaw.optimize.optimum import Optimum, read_optimum
 from mixlaw.optimize.pareto import read_groups
 from mixlaw.runs import SUFFIXES, read_runs
 from mixlaw.study import open_study
-from mixlaw.weights import read_numbers
+from mixlaw.weights import read_weights, weights_of
 
 NAME = "report"
 PAGE = "report.html"
@@ -91,21 +92,31 @@ def _study(folder: Path, figure: Path | None) -> str:
 def _law(path: Path, weights: Path | None, optimum: Path | None, groups: Path | None) -> str:
     from mixlaw.report.law import law_page
 
+    law = read_law(path)
     return law_page(
-        read_law(path),
+        law,
         path,
-        weights=None if weights is None else read_numbers(weights, "weights"),
-        optimum=None if optimum is None else read_optimum(optimum),
-        groups=None if groups is None else read_groups(groups),
+        weights=read_weights(weights, law.targets),
+        optimum=None if optimum is None else _optimum_of(law, optimum),
+        groups=None if groups is None else read_groups(groups, law.targets),
         files=_named(weights=weights, optimum=optimum, groups=groups),
     )
+
+
+def _optimum_of(law: Law, path: Path) -> Optimum:
+    """Read an optimum; refuse one of other domains or targets than the law's."""
+    found = read_optimum(path)
+    with naming(path):
+        found.mixture.aligned(law.domains)
+        weights_of(found.weights, law.targets)
+    return found
 
 
 def _runs(path: Path, weights: Path | None) -> str:
     from mixlaw.report.runs import runs_page
 
-    importance = None if weights is None else read_numbers(weights, "weights")
-    return runs_page(read_runs(path), path, weights=importance, files=_named(weights=weights))
+    table = read_runs(path)
+    return runs_page(table, path, weights=read_weights(weights, table.targets), files=_named(weights=weights))
 
 
 def _named(**given: Path | None) -> dict[str, Path]:

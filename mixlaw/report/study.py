@@ -103,7 +103,7 @@ def _answers(study: Study) -> list[Section]:
     found.append(choice(at, study.optimum, limits.cap))
     groups = study.folder / GROUPS
     if groups.is_file():
-        wanted = read_groups(groups)
+        wanted = read_groups(groups, study.law.targets)
         named = mixtures_named(study.optimum, study.law.domains)
         found.append(trade_off(at, pareto(at, wanted, limits), wanted, named))
     return found

@@ -15,6 +15,8 @@ from mixlaw.cli.app import main
 from mixlaw.fitting.fit import fit
 from mixlaw.fitting.law_file import read_law, write_law
 from mixlaw.mixture import Mixture
+from mixlaw.optimize.find import optimize
+from mixlaw.optimize.optimum import write_optimum
 from mixlaw.runs import check_runs
 
 Planted = Callable[..., pd.DataFrame]
@@ -34,6 +36,14 @@ def law(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("law") / "law.json"
     write_law(fit(check_runs(planted(runs=16, noise=0.01)), "exponential"), path)
     return path.read_text()
+
+
+@pytest.fixture(scope="module")
+def optimum(law: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("optimum")
+    (folder / "law.json").write_text(law)
+    write_optimum(optimize(read_law(folder / "law.json"), slack=0), folder / "optimum.json")
+    return (folder / "optimum.json").read_text()
 
 
 def called(monkeypatch: pytest.MonkeyPatch, line: str) -> int:
@@ -95,6 +105,10 @@ MISTAKES = [
     ("compare law.json mixture.json absent.json", "absent.json does not exist"),
     ("export mixture.json --to megatorn -o new.txt", "did you mean 'megatron'"),
     ("report .", "no plan.toml"),
+    ("report law.json --groups unknown.json", "unknown.json: group 'one': no target is called 'wob'"),
+    ("report law.json --weights other.json", "other.json: no target is called 'wed'"),
+    ("report law.json --optimum elsewhere.json", "elsewhere.json: no domain is called 'maths'"),
+    ("report runs.csv --weights other.json", "other.json: no target is called 'wed'"),
     ("fit semicolons.csv -o new.json", "semicolons.csv has semicolons between its columns"),
     ("fit capitals.csv -o new.json", "rename 'Mix.web' to 'mix.web', 'Mix.code' to 'mix.code'"),
     ("fit runs.csv -o new.csv", "new.csv: a law is .json, not .csv; name it new.json"),
@@ -129,7 +143,12 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("line", "message"), MISTAKES, ids=[line for line, _ in MISTAKES])
 def test_a_mistake_is_refused_with_a_message_and_no_file(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str, message: str
+    folder: Path,
+    optimum: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    line: str,
+    message: str,
 ) -> None:
     runs = pd.read_csv("runs.csv")
     for name, spoil in SPOILT.items():
@@ -147,6 +166,7 @@ def test_a_mistake_is_refused_with_a_message_and_no_file(
     Path("other.json").write_text(json.dumps({"wed": 1}))
     Path("unknown.json").write_text(json.dumps({"one": ["wob"], "two": ["code"]}))
     Path("blank.csv").write_text("web,code,books\n0.5,,0.5\n")
+    Path("elsewhere.json").write_text(optimum.replace('"books"', '"maths"'))
     runs.assign(**{"loss.web": np.exp(runs["loss.web"])}).to_csv("perplexity.csv", index=False)
     Path("few.json").write_text(json.dumps({"web": 1e9}))
     Path("groups.json").write_text(json.dumps({"one": ["web"], "two": ["code"]}))

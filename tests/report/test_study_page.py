@@ -71,6 +71,13 @@ def test_groups_in_the_folder_of_a_study_bring_the_front_to_its_page(study: Stud
     assert "What one group must lose" in study_page(open_study(folder))
 
 
+def test_groups_of_targets_that_a_study_does_not_have_are_refused_with_their_file(study: Study, tmp_path: Path) -> None:
+    folder = copytree(study.folder, tmp_path / "grouped")
+    (folder / GROUPS).write_text(json.dumps({"code": ["cobol"], "prose": {"web": 1}}))
+    with pytest.raises(Refused, match=r"groups\.json: group 'code': no target is called 'cobol'"):
+        study_page(open_study(folder))
+
+
 def test_the_answer_stands_at_the_top_of_the_page(study: Study, page: str) -> None:
     assert study.optimum is not None
     top = page[: page.index("<main>")]
