@@ -29,6 +29,9 @@ weighs every run alike."""
 FELT = 1e-6
 """Nats by which a run differs from the law that are nobody's to look into."""
 
+EXACT = 1e-9
+"""Half-width, nats, below which an interval is one of arithmetic: losses made up by a formula have such."""
+
 DECISIVE = 0.9
 """Leverage above which a run decides its own prediction."""
 
@@ -242,7 +245,7 @@ def conformal_stretch(
     guard of (n + 1) / n, which for few runs makes the worst of them an alarm.
     """
     deviation = noise / np.sqrt(1 - np.clip(leverage, 0.0, 0.99))
-    ratios = np.abs(errors) / np.maximum(deviation * stdtrit(freedom, 0.5 + interval / 2), np.finfo(float).tiny)
+    ratios = np.abs(errors) / np.maximum(deviation * stdtrit(freedom, 0.5 + interval / 2), EXACT)
     return float(np.quantile(ratios, interval))
 
 

@@ -87,8 +87,12 @@ class Uncertainty:
         return covariance
 
     def leverage(self, proportions: Array) -> Array:
-        """(n, V) variance of each prediction over that of a run: near 1 where one run decides the prediction."""
-        leverage: Array = np.einsum("nvv->nv", self.covariance(proportions)) / self.noise**2
+        """(n, V) variance of each prediction over that of a run: near 1 where one run decides the prediction.
+
+        0 for a target whose runs lie on the law to the last digit, as no measured ones do.
+        """
+        variance = np.einsum("nvv->nv", self.covariance(proportions))
+        leverage: Array = np.divide(variance, self.noise**2, out=np.zeros_like(variance), where=self.noise > 0)
         return leverage
 
     def drawn(self, proportions: Array, weights: Array, count: int, random: np.random.Generator) -> Array:
@@ -152,6 +156,8 @@ class Uncertainty:
 
     def _freedom_of(self, weights: Array) -> Array:
         shares = weights**2 * self.noise**2
+        if not shares.any():  # targets without any noise: their intervals have no width, whatever it is known with
+            return np.array([self.freedom[weights > 0].min()])
         return np.array([shares @ self.freedom / max(float(shares.sum()), np.finfo(float).tiny)])
 
 

@@ -168,3 +168,10 @@ def test_where_a_target_never_differs_no_share_of_its_variance_is_claimed(plante
     law = fit(check_runs(kept), "exponential", "nested")
     assert [target.r2 is None for target in law.diagnostics.targets] == [True, False]
     write_law(law, tmp_path / "law.json")
+
+
+def test_losses_made_up_by_a_formula_are_fitted_and_called_no_too_narrow(planted: Planted) -> None:
+    frame = planted(runs=20)
+    frame = frame.assign(**{"loss.web": 2 + frame["mix.web"], "loss.code": 3 - frame["mix.code"]})
+    found = fit(check_runs(frame), "linear").diagnostics.targets
+    assert all(target.noise < 1e-6 and target.stretch is not None and target.stretch < 1.5 for target in found)

@@ -286,3 +286,15 @@ def test_intervals_of_a_planted_law_hold_nine_tenths_of_new_runs_and_are_not_vac
     sure = np.abs(np.concatenate(expected) - 0.5) > 0.3
     right = (np.concatenate(expected) > 0.5) == np.concatenate(beaten)
     assert abs(right[sure].mean() - (0.5 + np.abs(np.concatenate(expected) - 0.5)[sure].mean())) < 0.03
+
+
+def test_runs_on_their_law_to_the_last_digit_have_intervals_without_width() -> None:
+    proportions, losses = noisy(20, 0.0, seed=5, targets=2)
+    found = replace(uncertainty_of(at_scale(proportions, losses)), noise=np.zeros(2))
+    weights = np.array([0.5, 0.5])
+    assert (found.leverage(proportions) == 0).all()
+    assert (found.half_width(proportions, 0.9) == 0).all()
+    assert (found.half_width(proportions, 0.9, weights) == 0).all()
+    cheaper = losses.mean(axis=1)
+    better = found.probability_better(proportions[:10], proportions[10:], weights)
+    np.testing.assert_array_equal(better.round(9), (cheaper[10:] > cheaper[:10]).astype(float))
