@@ -9,7 +9,7 @@ import pandas as pd
 from mixlaw.design.spread import Spread, spread
 from mixlaw.errors import Refused
 from mixlaw.fitting.fixed import reason
-from mixlaw.fitting.prepare import in_order, of_one_mixture, shortcomings
+from mixlaw.fitting.prepare import in_order, incomparable, of_one_mixture, shortcomings
 from mixlaw.runs import LOSS, MIX, RunTable
 from mixlaw.wording import counted
 
@@ -118,6 +118,8 @@ def _unfit(table: RunTable) -> list[str]:
         return [str(error)]
     kept = in_order(kept)[0]
     found = shortcomings(kept)
+    if not found and (said := incomparable(kept)):
+        found = [said]
     unvaried = reason(kept) if len(set(kept.mixtures)) > 1 else ""
     return [*found, unvaried] if unvaried else found
 

@@ -65,3 +65,14 @@ def test_every_count_of_runs_that_is_advised_is_the_same(domains: int) -> None:
     assert runs_needed(domains) in warned and f"{least}, and {advised} are advised" in warned
     with pytest.raises(Refused, match=runs_needed(domains)):
         fit(check_runs(frame.head(3)))
+
+
+def test_runs_that_share_no_scale_are_a_problem_of_the_scale_and_not_of_their_number(planted: Planted) -> None:
+    frame = planted(runs=12, noise=0.01)
+    table = check_runs(frame.assign(tokens=10**7 * (1 + np.arange(len(frame)))), source="runs.csv")
+    with pytest.raises(Refused, match=r"no size and token count has losses of 4 mixtures .* has 1 of 12") as refused:
+        fit(table)
+    assert survey(table).problems == (str(refused.value),)
+    with pytest.raises(Refused, match="has 1 of 12"):
+        fit(table, "linear", "none")
+    assert "--scale additive" in str(refused.value) and fit(table, scale="additive").scale == "additive"

@@ -11,7 +11,7 @@ from mixlaw.fitting.choose_scale import ONE_SCALE, backtested, choose_scale, is_
 from mixlaw.fitting.diagnose import diagnose
 from mixlaw.fitting.fixed import fixed_in, said_of
 from mixlaw.fitting.law import Evidence, Law
-from mixlaw.fitting.prepare import check_enough, in_order, of_one_mixture
+from mixlaw.fitting.prepare import check_comparable, check_enough, in_order, of_one_mixture
 from mixlaw.fitting.uncertainty import uncertainty_of
 from mixlaw.laws import LAWS
 from mixlaw.mixture import Array
@@ -91,6 +91,7 @@ def fit(
 
 
 def _at_common_scale(table: RunTable) -> tuple[RunTable, list[str]]:
+    check_comparable(table)
     params, tokens, part = common_scale(table)
     left = len(set(table.runs)) - len(part)
     if len(part) == len(table):
@@ -109,6 +110,7 @@ def _kind_of(table: RunTable, law: str, scale: str) -> tuple[str, tuple[Candidat
         return next(iter(LAWS)), ()
     if law != AUTO:
         return law, ()
+    check_comparable(table)
     _, _, part = common_scale(table)
     kinds = [kind for kind in CANDIDATES if kind in LAWS]
     return choose((part.domains, part.targets), (part.proportions, part.losses), part.mixtures, kinds)

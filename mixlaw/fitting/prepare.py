@@ -70,6 +70,13 @@ def check_enough(table: RunTable) -> None:
         raise Refused(found[0])
 
 
+def check_comparable(table: RunTable) -> None:
+    """Refuse runs by whose losses no law can be compared with another."""
+    found = incomparable(table)
+    if found:
+        raise Refused(found)
+
+
 def shortcomings(table: RunTable) -> list[str]:
     """Why no law can be fitted to these runs, in words; empty where one can."""
     needed = runs_needed(len(table.domains))
@@ -125,3 +132,19 @@ def _unmoved(table: RunTable) -> list[str]:
         f"and {in_words(tokens)} tokens; no loss stays the same to the last digit: look at the log, or leave it out"
         for target, losses in same
     ]
+
+
+def incomparable(table: RunTable) -> str:
+    """Why no law can be compared with others though there are runs enough, in words; empty where one can.
+
+    Laws of the mixture are compared by losses at one size and token count, which some surfaces do not need.
+    """
+    params, tokens, part = common_scale(table)
+    there, every = len(set(part.mixtures)), len(set(table.mixtures))
+    if there >= FEWEST_MIXTURES:
+        return ""
+    return (
+        f"{table.source}: no size and token count has losses of {FEWEST_MIXTURES} mixtures to compare laws by; "
+        f"{in_words(params)} params and {in_words(tokens)} tokens has {there} of {every}: measure runs at common token "
+        "counts, or name a surface that needs none, such as --scale additive"
+    )
