@@ -208,7 +208,7 @@ def read_mixtures(path: Path | str, domains: Sequence[str] | None = None) -> dic
     columns = {column: column.removeprefix("mix.") for column in frame.columns if column != "name"}
     if not len(frame) or not columns:
         raise Refused(f"{path} holds no mixture; write one row a candidate, one column a domain")
-    if {"run", "params", "tokens"} <= columns.keys():
+    if "run" in columns and any(column.startswith("loss.") for column in columns):
         raise Refused(f"{path} is a run table; in a mixtures file every column is a domain, but for a name: keep mix.*")
     if domains is not None:
         with naming(path):

@@ -67,6 +67,16 @@ def test_every_count_of_runs_that_is_advised_is_the_same(domains: int) -> None:
         fit(check_runs(frame.head(3)))
 
 
+def test_a_target_that_only_small_runs_measured_is_a_problem_with_the_scale_it_lacks(planted: Planted) -> None:
+    frame = planted(runs=12, noise=0.01, scales=((10**6, 10**7), (10**7, 10**7)))
+    frame["loss.web"] = frame["loss.web"].where(frame["params"] == 10**6)
+    table = check_runs(frame, source="runs.csv")
+    with pytest.raises(Refused, match="'web' is measured on 0 mixtures at 10M params and 10M tokens, where") as refused:
+        fit(table)
+    assert survey(table).problems == (str(refused.value),)
+    assert fit(table, "linear", targets=["code"]).targets == ("code",)
+
+
 def test_runs_that_share_no_scale_are_a_problem_of_the_scale_and_not_of_their_number(planted: Planted) -> None:
     frame = planted(runs=12, noise=0.01)
     table = check_runs(frame.assign(tokens=10**7 * (1 + np.arange(len(frame)))), source="runs.csv")

@@ -142,9 +142,24 @@ def incomparable(table: RunTable) -> str:
     params, tokens, part = common_scale(table)
     there, every = len(set(part.mixtures)), len(set(table.mixtures))
     if there >= FEWEST_MIXTURES:
-        return ""
+        return _unmeasured(table, part, f"{in_words(params)} params and {in_words(tokens)} tokens")
     return (
         f"{table.source}: no size and token count has losses of {FEWEST_MIXTURES} mixtures to compare laws by; "
         f"{in_words(params)} params and {in_words(tokens)} tokens has {there} of {every}: measure runs at common token "
         "counts, or name a surface that needs none, such as --scale additive"
     )
+
+
+def _unmeasured(table: RunTable, part: RunTable, scale: str) -> str:
+    """Which target is not measured at the scale that laws are compared at; empty where each is."""
+    mixtures = part.mixtures
+    for target, losses in zip(part.targets, part.losses.T, strict=True):
+        measured = len(set(mixtures[np.isfinite(losses)]))
+        if measured < FEWEST_MIXTURES:
+            others = [other for other in table.targets if other != target]
+            return (
+                f"{table.source}: target '{target}' is measured on {counted(measured, 'mixture')} at {scale}, where "
+                f"laws are compared: measure it on {FEWEST_MIXTURES} or more there, or leave it out with --target "
+                f"{others[0]} ..."
+            )
+    return ""
