@@ -179,9 +179,11 @@ def _grown(table: RunTable, later: RunTable, names: dict[str, str]) -> RunTable:
     order = pd.Series(range(len(whole))).groupby(whole["run"]).transform("min")
     touched = whole["run"].isin([*names.values()])
     rows = whole[touched].groupby(["run", "tokens"], as_index=False).first()[whole.columns]
-    same = [name for name in whole.columns if name.startswith((MIX, FINAL)) or name == FINAL_SHARE]
+    read = [name for name in whole.columns if name.startswith(MIX)]
+    same = [*read, *(name for name in whole.columns if name.startswith(FINAL) or name == FINAL_SHARE)]
     # A run has one mixture, and where it is that of the tokens read so far the longest log knows it best.
-    rows[same] = rows[same].fillna(0.0).groupby(rows["run"]).transform("last")
+    rows[read] = rows[read].fillna(0.0)
+    rows[same] = rows[same].groupby(rows["run"]).transform("last")
     rows.index = pd.Index(order[touched].groupby(whole["run"]).first()[rows["run"]])
     whole = pd.concat([whole[~touched].set_index(order[~touched]), rows]).sort_index(kind="stable")
     return replace(table, frame=whole.reset_index(drop=True))

@@ -78,6 +78,16 @@ def test_the_mixture_of_a_run_is_that_of_its_longest_log(whole: pd.DataFrame) ->
     assert (proportions["min"] == expected).all() and (proportions["max"] == expected).all()
 
 
+def test_runs_in_two_stages_and_runs_of_one_mixture_grow_alike(whole: pd.DataFrame) -> None:
+    late = whole["run"] == "r1"
+    staged = whole.assign(final_share=np.where(late, 0.2, np.nan))
+    for name, share in {"web": 1.0, "code": 0.0, "books": 0.0}.items():
+        staged[f"mix.{name}"] = np.where(late, 0.8 / 3 + 0.2 * share, whole[f"mix.{name}"])
+        staged[f"final.{name}"] = np.where(late, share, np.nan)
+    found = joined([named(until(staged, 3e7), "old"), named(staged, "new")])
+    pd.testing.assert_frame_equal(found.frame, staged[found.frame.columns])
+
+
 @pytest.mark.parametrize("by", [0.05, 3e-5])
 def test_logs_that_contradict_each_other_are_refused_with_the_difference(whole: pd.DataFrame, by: float) -> None:
     """A loss measured again in one place, or all of them with fewer digits."""
