@@ -7,8 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 from mixlaw.corpus.build import build_corpus
+
+settings.register_profile("on a busy machine too", deadline=None)  # else a test fails that is kept waiting for 0.2 s
+settings.load_profile("on a busy machine too")
 
 REFERENCE = Path(os.environ.get("MIXLAW_REFERENCE", Path(__file__).parents[2] / "shared" / "reference"))
 
