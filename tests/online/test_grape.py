@@ -96,6 +96,16 @@ def test_one_target_has_all_the_weight_and_identical_targets_share_it() -> None:
     assert same.update_targets(np.full(4, 2.0), aligned([0.3] * 4), 1.0).tolist() == [0.25] * 4
 
 
+def test_domains_follow_one_target_as_in_doge() -> None:
+    """DoGE divides by the mean norm, here 1; its step is then the peak rate over the strength of its prior."""
+    products = [0.4, 0.1, 0.9]
+    doge = Doge(targets=("prose",), strength=PEAK_RATE / 1.5).begin(uniform(3))
+    expected = doge.update(Influence(np.array(products), np.ones(3), 1.0))
+    grape = begun(3, 1, improvement="gap")
+    assert grape.update_targets(np.array([2.0]), aligned([5.0]), 1.0).tolist() == grape.scales.tolist() == [1.0]
+    np.testing.assert_allclose(grape.update(aligned(products)), expected, rtol=2e-6)
+
+
 def test_domains_orthogonal_to_the_targets_keep_their_proportions() -> None:
     start = np.array([0.2, 0.3, 0.5])
     np.testing.assert_allclose(Grape().begin(start, 2).update(aligned([0.0, 0.0, 0.0])), start, rtol=1e-15)

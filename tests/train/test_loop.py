@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mixlaw.corpus.shards import open_corpus
 from mixlaw.errors import Refused
@@ -194,6 +195,43 @@ def test_a_rate_far_too_high_is_told_as_divergence_and_ends_the_pack(tiny_corpus
     assert "above the 5.5" in heard.failures["m"]
     assert heard.rows == []
     assert heard.tokens == 2560
+
+
+class Asked(TorchDispatchMode):
+    """Remembers every operation whose outcome, on a GPU, the host would wait for."""
+
+    waits = ("_local_scalar_dense", "nonzero", "equal", "masked_select", "_unique2", "is_nonzero")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, given: Any = (), named: Any = None) -> Any:
+        if function.overloadpacket.__name__ in self.waits:
+            self.found.append(str(function))
+        return function(*given, **(named or {}))
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_no_step_asks_for_a_number_that_a_gpu_would_have_to_send(
+    tiny_corpus: Path, pieces: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, original, steps = Asked(), PackRun._step, []
+
+    def step(run: PackRun, number: int, batch: torch.Tensor) -> None:
+        with asked, monkeypatch.context() as patched:
+            for name in ("tolist", "numpy", "cpu", "item"):
+                patched.setattr(torch.Tensor, name, lambda *_, name=name: asked.found.append(name))
+            original(run, number, batch)
+        steps.append(number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PackRun, "_step", step)
+        trained(setting(tiny_corpus, micro_batches=pieces), member("d", DIGITS, 1), member("m", MIXED, 2))
+    assert len(steps) == 50 and asked.found == []
+    with asked:
+        assert torch.ones(2).sum() == 2
+    assert asked.found, "what is looked for would have been seen"
 
 
 @pytest.mark.parametrize("stop", [7, 33])

@@ -1,11 +1,14 @@
 """A packed member is the model it would be alone, and the Llama that transformers builds."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -170,6 +173,31 @@ def test_the_head_and_its_loss_in_pieces_have_the_value_and_slope_of_torchs_cros
     assert torch.allclose(cross_entropy.head_loss(hidden, head, labels), each, atol=1e-13)
     for slope, other in zip(slopes, expected, strict=True):
         assert torch.allclose(slope, other, atol=1e-14)
+
+
+class Largest(TorchDispatchMode):
+    """Remembers how many numbers the largest tensor held that an operation made."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, given: Any = (), named: Any = None) -> Any:
+        made = function(*given, **(named or {}))
+        sizes = [tensor.numel() for tensor in tree_leaves(made) if isinstance(tensor, Tensor)]
+        self.numbers = max([self.numbers, *sizes])
+        return made
+
+
+def test_the_logits_of_a_batch_are_never_all_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    members, tokens, vocabulary, piece = 2, 640, 500, 64
+    monkeypatch.setattr(cross_entropy, "PIECE_ELEMENTS", members * piece * vocabulary)
+    hidden = torch.randn(members, tokens, 8, requires_grad=True)
+    head = torch.randn(members, vocabulary, 8, requires_grad=True)
+    labels = torch.randint(0, vocabulary, (members, tokens))
+    with Largest() as trained:
+        cross_entropy.mean_head_loss(hidden, head, labels).sum().backward()
+    with Largest() as read, torch.no_grad():
+        cross_entropy.head_loss(hidden, head, labels)
+    assert trained.numbers == read.numbers == members * piece * vocabulary
 
 
 def test_a_member_that_is_not_a_number_leaves_its_neighbours_alone() -> None:
