@@ -284,7 +284,9 @@ def _tell_next(console: Console, plan: Plan, table: RunTable, seeds: Sequence[in
     runs = len(set(table.runs))
     console.print(f"{output or table.source}: {counted(runs, 'run')}, {counted(len(table), 'row')}")
     if seeds is None:
-        console.print(f"Next: mixlaw fit {output or table.source} -o {plan.folder / 'law.json'}")
+        floors, caps = plan.design.floors, plan.design.caps
+        flags = "".join(f" --fixed {domain}" for domain, cap in caps.items() if floors.get(domain, 0.0) == cap)
+        console.print(f"Next: mixlaw fit {output or table.source}{flags} -o {plan.folder / 'law.json'}")
     else:
         console.print(f"models are in {plan.folder / 'models'}, each as transformers loads it")
         console.print(f"Next: mixlaw report {plan.folder}")

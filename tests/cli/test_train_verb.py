@@ -71,6 +71,13 @@ def test_it_trains_tells_how_far_it_is_and_ends_with_the_next_verb(study: Path) 
     assert "tokens/s a worker" in status
 
 
+def test_the_next_verb_fixes_a_domain_that_the_plan_pins(study: Path) -> None:
+    plan = (study / "plan.toml").read_text()
+    pinned = plan.replace("[design]", "[design]\nfloors = { digits = 0.25 }\ncaps = { digits = 0.25 }")
+    (study / "plan.toml").write_text(pinned)
+    assert "Next: mixlaw fit study/runs.csv --fixed digits -o study/law.json" in run("study", "--workers", "1")
+
+
 def test_a_dry_run_prices_what_is_left_and_trains_nothing(study: Path) -> None:
     out = run("study", "--dry-run", "--workers", "2")
     row = next(line.split() for line in out.splitlines() if line.startswith("0.03M"))
