@@ -34,9 +34,11 @@ def read_columns(path: Path | str) -> dict[str, dict[str, float]]:
         raise Refused(f'{path} maps no domain; write {{"old": "new"}} or {{"old": {{"new": 0.7, "other": 0.3}}}}')
     columns: dict[str, dict[str, float]] = {}
     for domain, parts in content.items():
+        if not isinstance(parts, str | dict):
+            raise Refused(f"{path}: '{domain}' has become {parts!r}; give a name, or shares that sum to 1")
         try:
             columns[domain] = {parts: 1.0} if isinstance(parts, str) else Mixture.of(parts).as_dict()
-        except (Refused, AttributeError) as error:
+        except Refused as error:
             raise Refused(f"{path}: '{domain}': {error}; give a name, or shares that sum to 1") from None
     return columns
 

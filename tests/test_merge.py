@@ -114,7 +114,8 @@ def test_a_domain_that_every_run_had_cannot_be_dropped() -> None:
     ("content", "said"),
     [
         ({"code": {"python": 0.7, "cpp": 0.2}}, "'code': .* sum to 0.9, not 1"),
-        ({"code": 3}, "'code'"),
+        ({"code": 3}, "'code' has become 3; give a name"),
+        ({"code": ["python"]}, r"'code' has become \['python'\]; give a name"),
         ({"code": {"python": "most"}}, "must be a number"),
         ({}, "maps no domain"),
     ],
