@@ -109,7 +109,7 @@ class Study:
         return {
             name: mixture
             for name, mixture in self.compared.items()
-            if all(is_fixed(share, mixture.as_dict()[domain]) for domain, share in law.fixed.items())
+            if all(is_fixed(share, mixture.as_dict().get(domain, 0.0)) for domain, share in law.fixed.items())
         }
 
     @property
@@ -120,12 +120,13 @@ class Study:
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
         """What was predicted for the compared mixtures and what their full runs measured; other runs are left out."""
-        if self.law is None or self.full_runs is None or not self.predicted:
+        predicted = self.predicted
+        if self.law is None or self.full_runs is None or not predicted:
             return ()
         params, tokens = self.target_scale
-        predictions = self.law.predict(self.predicted, params=params, tokens=tokens, weights=self.weights)
+        predictions = self.law.predict(predicted, params=params, tokens=tokens, weights=self.weights)
         frame = self.full_runs.frame
-        known = self.full_runs if "group" not in frame else self.full_runs.where(frame["group"].isin(self.predicted))
+        known = self.full_runs if "group" not in frame else self.full_runs.where(frame["group"].isin(predicted))
         return outcomes(predictions, known, self.weights) if len(known) else ()
 
 
