@@ -1,9 +1,10 @@
 """Batches of a pack: every member's next sequences, each from its own mixture and seed."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from queue import Queue
-from threading import Thread
+from queue import Empty, Queue
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -156,19 +157,27 @@ def _unique(counts: Integers, domains: Sequence[str], share: float) -> Integers:
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Make batches in a thread, a few ahead, in pinned memory."""
+    """Make batches in a thread, a few ahead, in pinned memory; it ends with its reader, wherever that stops."""
     queue: Queue[Batch | BaseException | None] = Queue(AHEAD)
+    stopped = Event()
 
     def fill() -> None:
         try:
             for batch in batches:
                 queue.put(replace(batch, tokens=batch.tokens.pin_memory()))
+                if stopped.is_set():
+                    return
             queue.put(None)
         except BaseException as error:  # handed to the reader, which raises it
             queue.put(error)
 
     Thread(target=fill, daemon=True).start()
-    while (batch := queue.get()) is not None:
-        if isinstance(batch, BaseException):
-            raise batch
-        yield batch
+    try:
+        while (batch := queue.get()) is not None:
+            if isinstance(batch, BaseException):
+                raise batch
+            yield batch
+    finally:
+        stopped.set()
+        with suppress(Empty):  # makes room for the one batch that may wait for it
+            queue.get_nowait()
