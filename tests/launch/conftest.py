@@ -27,7 +27,7 @@ sizes = [{sizes}]
 tokens = [{first}, {last}]
 [target]
 size = "0.05M"
-tokens = 2560
+tokens = {target}
 seeds = 2
 [weights]
 prose = 2
@@ -41,7 +41,7 @@ def plan_of(tiny_corpus: Path, tmp_path: Path) -> Callable[..., Plan]:
     def make(**changes: Any) -> Plan:
         numbers = {"mixtures": 3, "batch": 128, "rate": 5e-3, "sizes": '"0.03M"', "first": 640, "last": 1280}
         path = tmp_path / "plan.toml"
-        path.write_text(PLAN.format(corpus=tiny_corpus, **{**numbers, **changes}))
+        path.write_text(PLAN.format(corpus=tiny_corpus, **{**numbers, "target": 2560, **changes}))
         return read_plan(path)
 
     return make

@@ -3,11 +3,12 @@
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,38 @@ def test_a_pack_that_does_not_fit_is_halved_until_it_does(
     plan = plan_of()
     assert len(set(train_swarm(plan, mixtures_of(plan), tmp_path, workers=1).runs)) == 4
     assert tried == [4, 2, 1, 1, 1, 1], "what was found not to fit is not tried again"
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    """This process may map 200 MB more than it has."""
+    before, page = resource.getrlimit(resource.RLIMIT_AS), resource.getpagesize()
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * page
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + 200 * 2**20, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_a_pack_for_which_there_is_no_memory_is_trained_in_parts(
+    plan_of: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member needs some 130 MB for a step, four of them 500."""
+    import mixlaw.launch.worker as worker
+
+    tried: list[int] = []
+
+    def do(job: worker.Job, *others: object) -> None:
+        tried.append(len(job.members))
+        original(job, *others)  # type: ignore[arg-type]
+
+    original = worker.do
+    monkeypatch.setattr(worker, "do", do)
+    monkeypatch.setattr(worker, "pack_size", lambda *_: 4)
+    plan = plan_of(batch=16384, first=16384, last=32768, target=32768)
+    table = train_swarm(plan, mixtures_of(plan), tmp_path, workers=1)
+    assert len(set(table.runs)) == 4 and not table.notes
+    assert tried[0] == 4 and tried.count(4) == 1 and sum(tried) >= 4 + 4
 
 
 def test_a_pack_of_four_measures_what_four_packs_measure(

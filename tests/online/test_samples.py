@@ -87,6 +87,7 @@ def test_linupper_at_a_low_temperature_keeps_the_cap_only_if_enough_losses_are_h
     samples = Samples(temperature=0.4)
     assert within_cap(samples.weights([1.0] * 50 + [3.0] * 50))
     assert not within_cap(samples.weights([1.0] * 80 + [3.0] * 20))
+    assert within_cap([0.5, 0.2, 0.2, 0.1]) and not within_cap([0.51, 0.19, 0.2, 0.1])
     assert effective_sample_size([0.25] * 4) == 4.0
     assert effective_sample_size(samples.weights([1.0] * 80 + [3.0] * 20)) == pytest.approx(
         (80 * np.exp(-2.5) + 20) ** 2 / (80 * np.exp(-5) + 20)
