@@ -151,8 +151,8 @@ def scale_error(
 ) -> tuple[Array, tuple[str, ...]]:
     """Error of carrying losses so far, judged by the backtest of the nearest horizon, and what is to be said of it.
 
-    A backtest that reaches as far in both directions is taken as it is; the nearest shorter one is stretched in
-    proportion to the horizon.
+    A backtest that reaches as far in both directions is taken as it is. Else the one that falls least short of them is,
+    and of several the one whose horizon is most like that asked for; a shorter one is stretched in proportion to it.
 
     Returns:
         (V,) standard deviation in nats per token, and warnings: when no backtest reaches as far, that is said.
@@ -175,7 +175,7 @@ def scale_error(
             0.0, float(np.log(tokens_ratio / test.tokens_ratio))
         )
 
-    nearest = min(tests, key=lambda test: (shortfall(test), -test.horizon))
+    nearest = min(tests, key=lambda test: (shortfall(test), abs(test.horizon - horizon)))
     warning = (
         f"no backtest reaches {asked}; the nearest that the runs admit, "
         f"{_said(nearest.params_ratio, nearest.tokens_ratio)}, is stretched to it"

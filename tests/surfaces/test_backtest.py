@@ -123,6 +123,15 @@ def test_a_shorter_backtest_is_stretched_to_the_horizon_and_that_is_said() -> No
     assert "2 times the params, is stretched" in said[0]
 
 
+def test_of_backtests_that_fall_short_alike_the_one_of_the_horizon_most_like_that_asked_for_is_taken() -> None:
+    tests = (_test(1, 655, 0.2), _test(1, 25, 0.01), _test(1, 1.5, 0.002))
+    error, said = scale_error(tests[:2], 3.3, 2.0, 1)  # both reach as far in tokens, neither in size
+    assert error == pytest.approx([0.01]) and "25 times the tokens" in said[0]
+    sizes = (_test(7.5, 1, 0.1), _test(2.1, 1, 0.08))
+    error, _ = scale_error(sizes, 2.0, 4.0, 1)
+    assert error == pytest.approx([0.1 * np.log(8) / np.log(7.5)])
+
+
 def test_a_target_that_was_hit_by_luck_is_not_trusted_alone() -> None:
     error, _ = scale_error((_test(2, 1, 0.0, 0.1),), 2.0, 1.0, 2)
     assert error[0] == pytest.approx(0.05)
