@@ -4,10 +4,11 @@
 
 The same model, tokens, clipping and AdamW in every column, on one device in one run; rounds are interleaved and the
 fastest of each column counts, so that what else runs on the machine weighs on all alike. On a GPU our steps are
-compiled and in bfloat16, as is the loop's precision, and the share of the maker's peak is shown (MFU). On a CPU one
-column is compiled, which takes the time that is told beside it, and a second table shows what a second thread and a
-second process bring: from the two follow one member a pack, one thread a run and one run a core
-(`mixlaw.launch.packing`). Prints what it writes to
+compiled and in bfloat16, as is the loop's precision, and the share of the maker's peak is shown (MFU). Where a step is
+short, one column more replays the passes of a member from CUDA graphs (torch.compile's "reduce-overhead"), which
+`mixlaw train` does not do: it tells whether that would pay. On a CPU one column is compiled, which takes the time that
+is told beside it, and a second table shows what a second thread and a second process bring: from the two follow one
+member a pack, one thread a run and one run a core (`mixlaw.launch.packing`). Prints what it writes to
 benchmarks/results/swarm.md, where each device has its section. Needs no network and no mixlaw on the path of the
 interpreter but the repository's folder (PYTHONPATH=.).
 """
@@ -42,6 +43,15 @@ ROUNDS, ROUND_S = 4, 0.6
 CORE_ROUNDS, CORE_S = 2, 2.0
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12}
 """Dense bfloat16, as the makers state it."""
+
+GRAPHS = "reduce-overhead"
+"""The mode of torch.compile that replays CUDA graphs; it records them at the second step."""
+
+WARM_STEPS = 3
+"""Before anything is timed on a GPU, so that graphs are recorded by then."""
+
+GRAPHED_TOKENS = 4096
+"""Of a step up to which CUDA graphs are tried on a GPU: a longer one hides the time that launching it takes."""
 
 IDLE = 0.5
 """Load average up to which the wall time of several threads means something."""
@@ -96,15 +106,17 @@ GPU_CASES = tuple(
 )
 
 
-def ours(case: Case, members: int, compute: Compute) -> Step:
-    """A step of a pack, as `mixlaw train` takes it."""
+def ours(case: Case, members: int, compute: Compute, mode: str = "default") -> Step:
+    """A step of a pack, as `mixlaw train` takes it, or compiled in another mode."""
     pack = Pack.of(case.layout, range(members), compute.device, torch.float32)
     optimizer = Optimizer(pack, Training())
     turn = rotary(case.length, case.layout.shape.head_width, compute.device, torch.float32)
     batch = case.batch(members, compute.device)
-    loss = torch.compile(pack_loss, dynamic=False) if compute.compiled else pack_loss
+    loss = torch.compile(pack_loss, dynamic=False, mode=mode) if compute.compiled else pack_loss
 
     def step() -> None:
+        if mode == GRAPHS:
+            torch.compiler.cudagraph_mark_step_begin()  # what the step before left in its graphs may be overwritten
         with compute.precision():
             total = loss(case.layout, *pack.buffers, batch, turn).sum()
         torch.autograd.backward(total)
@@ -151,13 +163,15 @@ def ways_of(case: Case, compute: Compute) -> dict[str, tuple[Callable[[], Step],
     if not compute.compiled:
         ways["alone"] = partial(ours, case, 1, compute), 1
     ways["alone, compiled"] = partial(ours, case, 1, compiled), 1
+    if compute.device.type == "cuda" and case.batch_tokens <= GRAPHED_TOKENS:
+        ways["alone, in graphs"] = partial(ours, case, 1, compiled, GRAPHS), 1
     return ways | {f"packed by {members}": (partial(ours, case, members, compute), members) for members in case.packs}
 
 
 def side_by_side(case: Case, compute: Compute) -> tuple[dict[str, float], float]:
     """Tokens a second of every way, the fastest of interleaved rounds, and the seconds that compiling took.
 
-    A way that lacks memory has none.
+    A way that lacks memory, or fails otherwise, has none; why is printed.
     """
     steps: dict[str, tuple[Step, int]] = {}
     compiling_s = 0.0
@@ -165,8 +179,10 @@ def side_by_side(case: Case, compute: Compute) -> tuple[dict[str, float], float]
         start = time.perf_counter()
         try:
             step = make()
-            step()
-        except torch.OutOfMemoryError:
+            for _ in range(WARM_STEPS if compute.device.type == "cuda" else 1):
+                step()
+        except RuntimeError as error:  # torch.OutOfMemoryError among them
+            print(f"{case.size}, {name}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
             continue
         if name == "alone, compiled":
             compiling_s = time.perf_counter() - start
@@ -210,7 +226,7 @@ def alone(size: str, batch_tokens: int, threads: int) -> None:
 
 
 def table(cases: Sequence[Case], compute: Compute, peak: float | None) -> str:
-    """Every case, measured; a way that was not tried or lacked memory is a dash."""
+    """Every case, measured; a way that was not tried, or failed, is a dash."""
     names = list(dict.fromkeys(name for case in cases for name in ways_of(case, compute)))
     headings = ["size", "vocabulary", "tokens a step", "transformers, thousand tokens/s"]
     headings += [f"{name} / it" for name in names[1:]] + ["compiling, s"]
