@@ -1,6 +1,6 @@
 """What an importer is, and what it reads: runs with their settings and what they logged."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,3 +116,20 @@ def unique_names(names: Iterable[tuple[str, str]]) -> list[str]:
     pairs = list(names)
     shown = [name for name, _ in pairs]
     return [name if shown.count(name) == 1 else f"{name}-{identifier[:8]}" for name, identifier in pairs]
+
+
+def folder_names(folders: Sequence[Path], roots: Sequence[Path], *, short: bool = False) -> list[str]:
+    """Names of runs that are folders: the first way of naming under which each has a name of its own.
+
+    The path below its source, then the whole path; the folder's own name is tried before them if `short`, and stands
+    for a folder that is a source itself.
+    """
+    own = [folder.resolve().name for folder in folders]
+    below = [_below(folder, roots) or name for folder, name in zip(folders, own, strict=True)]
+    ways = [*([own] if short else []), below, [folder.as_posix() for folder in folders]]
+    return next((names for names in ways if len(set(names)) == len(names)), ways[-1])
+
+
+def _below(folder: Path, roots: Sequence[Path]) -> str:
+    root = next((root for root in roots if root != folder and root in folder.parents), None)
+    return folder.relative_to(root).as_posix() if root else ""

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.errors import Refused
-from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Reading, merge_steps
+from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Reading, folder_names, merge_steps
 from mixlaw.importers.logged_json import read_logged_json
 from mixlaw.wording import logged_again
 
@@ -28,10 +28,10 @@ def read(sources: tuple[str, ...], reading: Reading) -> Log:
             states[folder], steps[folder] = file, reached
     roots = [Path(source) for source in sources]
     runs, notes = [], []
-    for folder, file in sorted(states.items()):
-        content = _content(file)
+    folders = sorted(states)
+    for folder, name in zip(folders, folder_names(folders, roots), strict=True):
+        content = _content(states[folder])
         points, replaced = merge_steps(_point(entry) for entry in content["log_history"] if STEP in entry)
-        name = _name(folder, roots)
         if replaced:
             notes.append(f"{name}: {logged_again(replaced)}")
         planned = content.get("max_steps") or 0
@@ -42,11 +42,6 @@ def read(sources: tuple[str, ...], reading: Reading) -> Log:
 
 def _files(path: Path) -> list[Path]:
     return [path] if path.is_file() else sorted(path.rglob(STATE))
-
-
-def _name(folder: Path, roots: list[Path]) -> str:
-    root = next((root for root in roots if root != folder and root in folder.parents), None)
-    return folder.relative_to(root).as_posix() if root else folder.resolve().name
 
 
 def _content(file: Path) -> dict[str, Any]:

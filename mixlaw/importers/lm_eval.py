@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.errors import Refused
-from mixlaw.importers.base import Importer, Log, LoggedRun, Reading
+from mixlaw.importers.base import Importer, Log, LoggedRun, Reading, folder_names
 from mixlaw.importers.logged_json import read_logged_json
 
 
 def read(sources: tuple[str, ...], reading: Reading) -> Log:
     """Each folder of results is a run; of several results in one folder the latest by name counts.
+
+    A folder is called after the model, so runs whose models have one name are told apart by the folders above.
 
     Metrics are called `task/metric`, or `task/metric,filter` for a filter other than `none`. Neither mixture nor tokens
     nor params stand in the results: `--runs` and the like must say them. Standard errors are left out.
@@ -20,7 +22,9 @@ def read(sources: tuple[str, ...], reading: Reading) -> Log:
         if file.parent in latest:
             notes.append(f"{latest[file.parent].name} of {file.parent.name} is older than {file.name}; left out")
         latest[file.parent] = file
-    runs = tuple(LoggedRun(folder.resolve().name, (_point(file),)) for folder, file in sorted(latest.items()))
+    folders = sorted(latest)
+    names = folder_names(folders, [Path(source) for source in sources], short=True)
+    runs = tuple(LoggedRun(name, (_point(latest[folder]),)) for folder, name in zip(folders, names, strict=True))
     return Log(", ".join(sources), runs, notes=tuple(notes))
 
 

@@ -7,11 +7,12 @@ one number. Field numbers are those of tensorboard 2.21.
 
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Point, Reading, flatten, merge_steps
+from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Point, Reading, flatten, folder_names, merge_steps
 from mixlaw.importers.wire import Damaged, Message, every, last, number, parse, read_bytes, signed, text
 from mixlaw.wording import logged_again
 
@@ -92,14 +93,15 @@ def read(sources: tuple[str, ...], reading: Reading) -> Log:
                 points, settings, notes = [*points, *logged], settings | hyperparameters, notes + said
             if settings and folder.parent in runs:
                 above = runs[folder.parent]
-                runs[folder.parent] = LoggedRun(above.name, above.points, {**above.settings, **settings})
+                runs[folder.parent] = replace(above, settings={**above.settings, **settings})
                 continue
             merged, replaced = merge_steps(points)
-            name = folder.name if folder == root or root.is_file() else str(folder.relative_to(root))
             if replaced:
-                notes.append(f"{name}: {logged_again(replaced)}")
-            runs[folder] = LoggedRun(name, merged, settings)
-    return Log(", ".join(sources), tuple(runs.values()), notes=tuple(notes))
+                notes.append(f"{folder}: {logged_again(replaced)}")
+            runs[folder] = LoggedRun("", merged, settings)
+    names = folder_names(list(runs), [Path(source) for source in sources])
+    named = tuple(replace(run, name=name) for name, run in zip(names, runs.values(), strict=True))
+    return Log(", ".join(sources), named, notes=tuple(notes))
 
 
 def _files(path: Path) -> list[Path]:

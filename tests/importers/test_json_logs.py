@@ -35,6 +35,15 @@ def test_nan_is_read_as_the_trainer_writes_it(tmp_path: Path, state: State) -> N
     assert run.points[0]["eval_web_loss"] != run.points[0]["eval_web_loss"]
 
 
+def test_runs_of_one_name_in_two_sources_are_told_apart_by_their_paths(tmp_path: Path, state: State) -> None:
+    for sweep in ("first", "second"):
+        (tmp_path / sweep / "a").mkdir(parents=True)
+        (tmp_path / sweep / "a" / "trainer_state.json").write_text(state(100, 100))
+    sources = [(tmp_path / sweep).as_posix() for sweep in ("first", "second")]
+    assert [run.name for run in read_log((sources[0],)).runs] == ["a"]
+    assert [run.name for run in read_log(tuple(sources)).runs] == [f"{source}/a" for source in sources]
+
+
 NO_STATES = [
     "{}",
     "[]",
@@ -84,3 +93,12 @@ def test_what_is_no_result_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "results_x.json").write_text(content)
     with pytest.raises(Refused, match="no result of lm-evaluation-harness"):
         read_log((str(tmp_path),))
+
+
+def test_results_of_models_of_one_name_are_told_apart_by_the_folders_above(tmp_path: Path) -> None:
+    for run, web in (("a", 0.9), ("b", 0.8)):
+        (tmp_path / run / "out__model").mkdir(parents=True)
+        (tmp_path / run / "out__model" / "results_2026-11-21T10-00-00.json").write_text(results(web))
+    found = {run.name: run.points[0]["web/bits_per_byte"] for run in read_log((str(tmp_path),)).runs}
+    assert found == {"a/out__model": 0.9, "b/out__model": 0.8}
+    assert [run.name for run in read_log((str(tmp_path / "a"),)).runs] == ["out__model"]
