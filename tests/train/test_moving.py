@@ -25,7 +25,7 @@ from mixlaw.train.ladder import Shape
 from mixlaw.train.loop import PackRun
 from mixlaw.train.members import Member, Setting, Stage
 from mixlaw.train.model import named, pack_loss, token_losses
-from mixlaw.train.movers import DogeMover
+from mixlaw.train.movers import DogeMover, GrapeMover
 from mixlaw.train.passes import Passes, Slope
 from mixlaw.train.pretrained import load_llama, save_llama
 
@@ -290,12 +290,39 @@ def test_doge_aligns_every_domain_with_the_others_and_not_with_itself(
     np.testing.assert_allclose(heard[0].norms, [slope.norm for slope in slopes], rtol=1e-6)
 
 
+def test_grape_aligns_every_domain_with_the_relative_improvement_of_the_targets(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = run_of(setting, member(online=METHODS["grape"]))
+    assert run.moving is not None and isinstance(run.moving.mover, GrapeMover)
+    mover, heard, losses = run.moving.mover, [], np.array([2.0, 8.0])
+    mover.alignment.losses = mover.alignment.running = losses
+    mover.alignment.targets = np.array([0.25, 0.75])
+    run.pack.parts[1].add_(0.1 * torch.randn(run.pack.parts[1].shape, generator=torch.Generator().manual_seed(0)))
+    monkeypatch.setattr(mover.alignment, "update", heard.append)
+    mover.change(7, 1.0)
+    weights, scales = mover.alignment.targets, mover.alignment.scales
+    sequences, text = mover.others.mixed(weights, 4, 7)
+    assert np.bincount(text, minlength=2).sum() == 4 and (scales != 1 / losses).all(), "the targets moved first"
+    targets = [run.passes.slope(sequences[torch.from_numpy(text == n)]) for n in np.unique(text)]
+    counted = [(text == n).mean() * scales[n] for n in np.unique(text)]
+    expected = [
+        sum(share * slope.product(target) for share, target in zip(counted, targets, strict=True))
+        for slope in (run.passes.slope(mover.domains.of(place, 4, 7)) for place in range(3))
+    ]
+    np.testing.assert_allclose(heard[0].products, expected, rtol=1e-3)
+
+
 def test_doremi_weighs_by_the_excess_over_its_reference_token_by_token(setting: Setting, reference: Path) -> None:
     run, _ = run_of(setting, member(Mixture.uniform(DOMAINS), online=Doremi()), reference=reference)
     assert run.moving is not None and run.moving.mover is not None
+    run.pack.fill(load_llama(reference, run.layout))
+    noise = torch.randn(run.pack.parts[1].shape, generator=torch.Generator().manual_seed(0))
+    run.pack.parts[1].add_(0.3 * noise)
     batch = next(iter(run.feed.batches(0, 1, CPU)))
     losses = token_losses(run.layout, *run.pack.buffers, batch.tokens, run.turn)
     others = token_losses(run.layout, *load_llama(reference, run.layout), batch.tokens, run.turn)
+    assert 0.2 < (losses < others).double().mean() < 0.8, "else it is all one what is cut off"
     excess = (losses - others).clamp(min=0)[0].double().numpy()
     weights = run.moving.weights(1, batch, losses)[0].numpy()
     scores = np.array([excess[batch.domains[0] == domain].mean() for domain in range(3)])
