@@ -160,8 +160,8 @@ def _unvaried(distinct: Array, domains: Sequence[str]) -> list[str]:
     if len(distinct) == 1:
         return []
     return [
-        f"'{domain}' is {share:.4g} in every mixture, so its effect cannot be told from a constant; vary it, or hold it "
-        "there (mixlaw fit --fixed)"
+        f"'{domain}' is {share:.4g} in every mixture, so its effect cannot be told from a constant; vary it, or hold "
+        "it there (mixlaw fit --fixed)"
         for domain, share in never_varied(distinct, domains).items()
     ]
 
