@@ -11,22 +11,23 @@ from mixlaw.train.processes import Processes, together
 
 @contextmanager
 def leading() -> Iterator[bool]:
-    """Yield whether this process leads; one that does not has followed to the end by then.
+    """Yield whether this process leads; one that does not has followed to the end by then. Of several, all end here.
 
     The first of several processes reads, decides, trains and writes as one that is alone; the others hear of each run
     when it begins, and share its batches.
     """
     processes = together()
-    if not processes.first:
+    if processes.first:
+        try:
+            yield True
+        finally:
+            processes.told(None)
+            processes.meet()
+    else:
         follow(processes)
-        processes.part()
+        processes.meet()
         yield False
-        return
-    try:
-        yield True
-    finally:
-        processes.told(None)
-        processes.part()
+    processes.part()
 
 
 def alone_or_together(launch: Launch) -> Launch:

@@ -101,6 +101,7 @@ found = {}
 for name, shard, stop, checkpoints, some in phases:
     found[name] = {way: train(way, shard, stop, checkpoints) for way in some or ways}
 (folder / f"{processes.count}-{processes.rank}.json").write_text(json.dumps(found))
+processes.meet()
 processes.part()
 """
 
