@@ -10,7 +10,7 @@ from mixlaw.cli.counts import METAVAR, count
 from mixlaw.errors import Refused, one_of
 from mixlaw.files import read_json
 from mixlaw.importers import IMPORTERS, importer_of, read_log
-from mixlaw.importers.assemble import assemble
+from mixlaw.importers.assemble import assemble, unsaid
 from mixlaw.importers.base import Log, LoggedRun, Reading
 from mixlaw.importers.choices import Choices, Roles, choose_runs, roles_of
 from mixlaw.importers.columns import Rule, parse_rule
@@ -155,6 +155,9 @@ def _show(console: Console, log: Log, choices: Choices, roles: Roles) -> None:
         table = assemble(log, choices)
     except Refused as error:
         console.print(f"missing: {error}")
+        for what, remedy in unsaid(roles, choices).items():
+            if remedy not in str(error):
+                console.print(f"missing too: {what}; {remedy}")
         return
     console.print(f"Next: the same command with -o runs.parquet writes {counted(len(table), 'row')}")
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mixlaw.errors import Refused, one_of
 from mixlaw.importers.base import STEP, Log, LoggedRun
-from mixlaw.importers.choices import Choices, choose_runs, roles_of
+from mixlaw.importers.choices import Choices, Roles, choose_runs, roles_of
 from mixlaw.importers.columns import likely_losses
 from mixlaw.importers.units import in_nats
 from mixlaw.mixture import ROUNDING
@@ -56,6 +56,25 @@ def assemble(log: Log, choices: Choices) -> RunTable:
     return RunTable(
         with_whole_counts(table.frame), table.domains, table.targets, table.source, notes=(*notes, *said, *table.notes)
     )
+
+
+def unsaid(roles: Roles, choices: Choices) -> dict[str, str]:
+    """What every row needs and neither the log's names nor the choices say, with ways to say it."""
+    said = {*roles.columns, *(column for facts in choices.given.values() for column in facts)}
+    said |= set(choices.pattern.columns) if choices.pattern is not None else set()
+    said |= {"params"} if choices.params is not None else set()
+    said |= {"tokens"} if choices.tokens is not None or choices.tokens_per_step is not None else set()
+    return {
+        _called(column): remedy for column, remedy in REMEDIES.items() if not any(_is(name, column) for name in said)
+    }
+
+
+def _is(name: str, column: str) -> bool:
+    return name == column or (column == MIX and name.startswith(MIX))
+
+
+def _called(column: str) -> str:
+    return "mixture" if column == MIX else column
 
 
 def _facts(run: LoggedRun, columns: Mapping[str, str], choices: Choices) -> dict[str, Any]:
@@ -127,9 +146,8 @@ def _row(
     if "tokens" not in row and choices.tokens is not None:
         row["tokens"] = choices.tokens
     for column, remedy in REMEDIES.items():
-        if not any(name == column or (column == MIX and name.startswith(MIX)) for name in row):
-            what = "mixture" if column == MIX else column
-            raise Refused(f"run '{run.name}' has no {what}, and it is not guessed; {remedy}")
+        if not any(_is(name, column) for name in row):
+            raise Refused(f"run '{run.name}' has no {_called(column)}, and it is not guessed; {remedy}")
     return {name: value if name in TEXT else _number(value, name, run) for name, value in row.items()}
 
 

@@ -110,7 +110,17 @@ def test_import_shows_first_and_writes_nothing(folder: Path) -> None:
     assert "not used: eval/code, eval/web" in out and "missing: log.csv: no name is a loss's" in out
     out, _ = run("import", "log.csv", "--show", *SAID)
     assert "loss.code = eval/code, loss.web = eval/web" in out and "-o runs.parquet writes 2 rows" in out
+    assert "missing" not in out
     assert sorted(Path().iterdir()) == before
+
+
+def test_import_shows_everything_that_is_missing_at_once(folder: Path) -> None:
+    Path("log.csv").write_text("run,step,eval/web,eval/code,web,code\na,10,2.5,1.5,0.75,0.25\n")
+    missing = [line.split(";")[0] for line in run("import", "log.csv", "--show")[0].splitlines() if "missing" in line]
+    assert missing[1:] == ["missing too: tokens", "missing too: params", "missing too: mixture"]
+    said = ("--map", "loss.*=eval/*", "--run-pattern", "{mix.web}", "--params", "1e8")
+    lines = [line for line in run("import", "log.csv", "--show", *said)[0].splitlines() if "missing" in line]
+    assert len(lines) == 2 and "missing too: tokens; pass --tokens-per-step" in lines[1]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
