@@ -180,6 +180,8 @@ def scale_error(
         f"no backtest reaches {asked}; the nearest that the runs admit, "
         f"{_said(nearest.params_ratio, nearest.tokens_ratio)}, is stretched to it"
     )
+    if tokens_ratio > NEAR and nearest.tokens_ratio <= 1 + SAME_SCALE:
+        warning += "; none tries more tokens, so the order of mixtures is to be trusted, their level less"
     return nearest.shared_error() * max(1.0, horizon / nearest.horizon), (warning,)
 
 

@@ -128,8 +128,10 @@ def test_of_backtests_that_fall_short_alike_the_one_of_the_horizon_most_like_tha
     error, said = scale_error(tests[:2], 3.3, 2.0, 1)  # both reach as far in tokens, neither in size
     assert error == pytest.approx([0.01]) and "25 times the tokens" in said[0]
     sizes = (_test(7.5, 1, 0.1), _test(2.1, 1, 0.08))
-    error, _ = scale_error(sizes, 2.0, 4.0, 1)
+    error, said = scale_error(sizes, 2.0, 4.0, 1)
     assert error == pytest.approx([0.1 * np.log(8) / np.log(7.5)])
+    assert "none tries more tokens" in said[0]
+    assert "none tries" not in scale_error(sizes, 16.0, 1.0, 1)[1][0]
 
 
 def test_a_target_that_was_hit_by_luck_is_not_trusted_alone() -> None:
