@@ -84,8 +84,8 @@ def test_a_dry_run_prices_what_is_left_and_trains_nothing(study: Path) -> None:
     assert row[:4] == ["0.03M", "26.8k", "3", "3.84k"]
     assert float(row[4]) == pytest.approx(3840 * (6 * (26784 + 257 * 32) + 6 * 2 * 32 * 32), rel=0.05)
     assert row[5] == "22%", "8,224 of 37,094 operations"
-    assert float(row[6].rstrip("%")) == pytest.approx(100 * 512 / (1280 + 512), abs=1), (
-        "2 x 3 targets x 256, at a third"
+    assert float(row[6].rstrip("%")) == pytest.approx(100 * 0.37 * 1536 / (1280 + 0.37 * 1536), abs=1), (
+        "2 x 3 targets x 256, at 0.37"
     )
     assert "read-outs take more than 15% of the time" in out
     assert "3 runs left of 3" in out and "with 2 workers" in out
