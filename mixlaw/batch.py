@@ -19,8 +19,7 @@ from mixlaw.weights import weights_of
 from mixlaw.wording import counted
 
 ENOUGH = 0.005
-"""Nats per token of expected regret, inflated, below which more runs are not advised. At a corner that is even odds: in
-half of simulated swarms the regret was more than the inflated one (see `INFLATION`)."""
+"""Nats per token of expected regret, inflated, below which more runs are not advised (see `INFLATION`)."""
 
 DECIMALS = 4
 APART = 0.02

@@ -280,16 +280,11 @@ def _describe_batch(console: Console, batch: Batch) -> None:
         listed = ", ".join(f"{domain} {share:.2f}" for domain, share in most)
         table.add_row(name, f"{loss:.4f}", f"±{deviation:.4f}", why, listed)
     console.print(table)
-    verdict = "enough, on average" if batch.done else "not enough yet: run this batch"
+    verdict = "enough" if batch.done else "not enough yet: run this batch"
     console.print(
         f"expected regret of stopping now: {batch.regret.expected:.4f} nats, times {INFLATION:g} for what a law does "
         f"not know of itself: {batch.regret.inflated:.4f}, against {batch.enough:g}; {verdict}"
     )
-    if batch.done:
-        console.print(
-            "note: where the best mixture is at a corner, half of simulated swarms lost more than that "
-            "(docs/how-many-runs.md, When to stop); a smaller --enough asks for more"
-        )
 
 
 def _write(console: Console, output: Path | None, mixtures: Mapping[str, Mixture], *, extend: bool) -> None:
