@@ -129,7 +129,8 @@ def _unmoved(table: RunTable) -> list[str]:
     ]
     return [
         f"{table.source}: target '{target}' is {losses[0]:g} in all {counted(len(losses), 'run')} at "
-        f"{in_words(params)} params and {in_words(tokens)} tokens; no loss stays the same to the last digit: look at the log, or leave it out"
+        f"{in_words(params)} params and {in_words(tokens)} tokens; no loss stays the same to the last "
+        "digit: look at the log, or leave it out"
         for target, losses in same
     ]
 
