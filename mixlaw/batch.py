@@ -50,7 +50,7 @@ class Batch:
 
     @property
     def done(self) -> bool:
-        """Whether the regret to be expected is within what the user would not mind: on average, not for certain."""
+        """Whether the regret to be expected is within what the user would not mind, for nine swarms of ten."""
         return self.regret.inflated <= self.enough
 
 
