@@ -16,7 +16,7 @@ from mixlaw.corpus.shards import open_corpus
 from mixlaw.errors import Refused
 from mixlaw.train.checkpoint import Checkpoint
 from mixlaw.train.device import Compute, compute_of
-from mixlaw.train.loop import PackRun, Reports
+from mixlaw.train.loop import ARITHMETIC, PackRun, Reports
 from mixlaw.train.members import Member, Setting
 from mixlaw.train.model import named
 from mixlaw.train.network import Buffers
@@ -47,7 +47,7 @@ def numbers(setting: Setting, compute: Compute | None = None) -> dict[str, Any]:
     apart = ("device", "precision", "compile", "shard", "initial")  # known by what they come to, if to anything
     shared["training"] = {key: value for key, value in shared["training"].items() if key not in apart}
     compiled = {"compiled": True} if compute.compiled else {}  # absent from records of before steps could be
-    return {**shared, "device": compute.device.type, "bfloat16": compute.bfloat16, **compiled}
+    return {**shared, "arithmetic": ARITHMETIC, "device": compute.device.type, "bfloat16": compute.bfloat16, **compiled}
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,8 @@ class Standing:
         Adding mixtures, repeats or sizes changes no run that is there, and is allowed.
 
         Args:
-            shared: what determines the numbers of all runs now (`mixlaw.launch.job.numbers`).
+            shared: what determines the numbers of all runs now (`mixlaw.launch.job.numbers`), whose arithmetic is
+                left to `check_arithmetic`.
         """
         planned = {member.run: member for member in self.members}
         defaults = {
@@ -87,7 +88,8 @@ class Standing:
         for run, begun in self.history.begun.items():
             member = planned.get(run, begun.member)
             training = {**defaults, **begun.numbers.get("training", {})}  # a newer key's default changes no number
-            before = {**begun.numbers, "training": training, "member": begun.member.as_json()}
+            kept = {"training": training, "arithmetic": shared["arithmetic"], "member": begun.member.as_json()}
+            before = {**begun.numbers, **kept}
             different = differences(before, {**shared, "member": member.as_json()})
             if different:
                 own = run in planned and member.full and all(text.startswith("member.") for text in different)
@@ -95,6 +97,25 @@ class Standing:
                 raise Refused(
                     f"{self.folder / RECORDS}: run '{run}' was trained with other numbers: "
                     f"{'; '.join(different[:SHOWN])}; go back to those, or {way}"
+                )
+
+    def check_arithmetic(self, arithmetic: int) -> None:
+        """Refuse to add to runs that another version of mixlaw trained by another arithmetic, known or not.
+
+        Their table would hold two trainings as if they were one. What is on record stays readable, so a study of which
+        nothing is left to train needs no check.
+
+        Args:
+            arithmetic: `mixlaw.train.loop.ARITHMETIC`.
+        """
+        for run, begun in self.history.begun.items():
+            before = begun.numbers.get("arithmetic")
+            if before != arithmetic:
+                was = "before versions were recorded" if before is None else f"by version {before}"
+                raise Refused(
+                    f"{self.folder / RECORDS}: this mixlaw trains by version {arithmetic} of its arithmetic, and run "
+                    f"'{run}' was trained {was}: one run table would mix the two; finish the study with the mixlaw "
+                    "that began it, or train the plan in another folder (report, fit and --status read what is there)"
                 )
 
     def check_nothing_dropped(self) -> None:

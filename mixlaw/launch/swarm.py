@@ -134,6 +134,7 @@ def train_members(
         tally.done |= now.done
         tally.tell(now=True)
         if left:
+            now.check_arithmetic(shared["arithmetic"])
             _supervise(plan, now, left, shared, tally, workers)
 
 

@@ -30,6 +30,15 @@ from mixlaw.train.processes import ALONE, Processes
 from mixlaw.train.readings import Readings, Row
 from mixlaw.train.schedule import learning_rate, peak_rate
 
+ARITHMETIC = 1
+"""Version of how a plan becomes losses: weights drawn, order of data, passes, rates, optimizer, averages, read-outs.
+
+Raise it by one with any change after which the same plan trains to other losses than before, rounding apart: another
+warm-up, another epsilon, another draw of the seeds. Records name it, and a study is not continued under another, so
+that no run table mixes two. Not for what only rounds otherwise (a new torch does too), nor for a new key of the plan
+whose default leaves everything as it was. `tests/launch/test_arithmetic.py` holds a fingerprint of each version.
+"""
+
 
 class Reports(Protocol):
     """What a pack tells while it trains."""

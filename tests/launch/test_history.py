@@ -74,6 +74,7 @@ def test_a_record_names_what_determines_a_run_as_earlier_ones_did(plan_of: Calla
     assert numbers(setting_of(plan.model_copy(update={"training": alike}))) == found
     assert "compiled" not in found
     shared = [
+        "arithmetic",
         "available_tokens",
         "bfloat16",
         "corpus_sha256",
