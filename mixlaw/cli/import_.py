@@ -12,7 +12,7 @@ from mixlaw.files import read_json
 from mixlaw.importers import IMPORTERS, importer_of, read_log
 from mixlaw.importers.assemble import assemble, unsaid
 from mixlaw.importers.base import Log, LoggedRun, Reading
-from mixlaw.importers.choices import Choices, Roles, choose_runs, roles_of
+from mixlaw.importers.choices import Choices, Roles, choose_runs, parse_where, roles_of
 from mixlaw.importers.columns import Rule, parse_rule
 from mixlaw.importers.given import read_given
 from mixlaw.importers.names import parse_pattern
@@ -73,6 +73,9 @@ def run(
         float | None,
         typer.Option(parser=count, metavar=METAVAR, help="Turns logged steps into tokens.", show_default=False),
     ] = None,
+    last_tokens: Annotated[
+        bool, typer.Option("--last-tokens", help="Give losses logged without tokens those last logged before them.")
+    ] = False,
     unit: Annotated[str, typer.Option(help=f"Unit of the losses: {', '.join(LossUnit)}.")] = LossUnit.NATS,
     bytes_per_token: Annotated[
         str | None,
@@ -86,6 +89,16 @@ def run(
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Runs to take: a name, * for any text; repeatable.", show_default=False)
+    ] = None,
+    excluded: Annotated[
+        list[str] | None,
+        typer.Option("--except", help="Runs to leave out: a name, * for any text; repeatable.", show_default=False),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=VALUE that runs to take have logged (a group, an experiment); repeatable.", show_default=False
+        ),
     ] = None,
     unfinished: Annotated[bool, typer.Option("--unfinished", help="Take crashed and running runs too.")] = False,
     renormalise: Annotated[
@@ -111,6 +124,9 @@ def run(
         unit=LossUnit(one_of(unit, list(LossUnit), "unit of losses")),
         bytes_per_token=_bytes_per_token(bytes_per_token),
         only=tuple(only or ()),
+        excluded=tuple(excluded or ()),
+        where=tuple(parse_where(text) for text in where or ()),
+        last_tokens=last_tokens,
         unfinished=unfinished,
         renormalise=renormalise,
     )

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mixlaw.errors import Refused, one_of
-from mixlaw.importers.base import STEP, Log, LoggedRun
-from mixlaw.importers.choices import Choices, Roles, choose_runs, roles_of
+from mixlaw.errors import Refused
+from mixlaw.importers.base import Log, LoggedRun
+from mixlaw.importers.choices import Choices, Roles, choose_runs, listed, roles_of
 from mixlaw.importers.columns import likely_losses
+from mixlaw.importers.rows import rows_of, says_itself
 from mixlaw.importers.units import in_nats
 from mixlaw.mixture import ROUNDING
 from mixlaw.runs import LOSS, MIX, RunTable, check_runs, with_whole_counts
 from mixlaw.wording import counted
 
 FIRST = ("run", "params", "tokens", "step", "seed", "lr", "group", "kind")
-TEXT = ("run", "seed", "group", "kind")
 MAY_DIFFER = ("step", "lr")
 """What may differ between losses logged at the same number of tokens."""
 
@@ -37,24 +37,28 @@ def assemble(log: Log, choices: Choices) -> RunTable:
     columns = dict(roles_of(log, choices).columns)
     runs, left_out = choose_runs(log, choices)
     rows: list[dict[str, Any]] = []
+    silent: list[str] = []
     for run in runs:
-        facts = _facts(run, columns, choices)
-        rows += [_row(run, point, facts, columns, choices) for point in run.points if _has_loss(point, columns)]
+        said = rows_of(run, columns, choices)
+        rows += said
+        silent += [] if said else [run.name]
     if not rows:
         like = likely_losses(log.names)
         raise Refused(f"{log.source}: {_no_loss(log, columns)}; say which names are losses, as in --map '{like}'")
-    notes = [*log.notes, *left_out, *_about_names(runs, columns, choices)]
+    _check_complete(rows, columns)
+    notes = [*log.notes, *left_out, *_about_names(runs, columns, choices), *_about_silence(silent)]
     diverged = {str(row["run"]) for row in rows if _diverged(row)}
     frame = pd.DataFrame(rows)
     for step in (_trained, _merge, _zeros):
-        frame, said = step(frame)
-        notes += said
-    frame, said = in_nats(frame, choices.unit, choices.bytes_per_token)
+        frame, more = step(frame)
+        notes += more
+    frame, more = in_nats(frame, choices.unit, choices.bytes_per_token)
+    notes += more
     if diverged:
-        said.append(f"losses that are not finite were left blank in: {', '.join(sorted(diverged))}")
+        notes.append(f"losses that are not finite were left blank in: {', '.join(sorted(diverged))}")
     table = check_runs(frame, source=log.source, renormalise=choices.renormalise)
     return RunTable(
-        with_whole_counts(table.frame), table.domains, table.targets, table.source, notes=(*notes, *said, *table.notes)
+        with_whole_counts(table.frame), table.domains, table.targets, table.source, notes=(*notes, *table.notes)
     )
 
 
@@ -77,35 +81,35 @@ def _called(column: str) -> str:
     return "mixture" if column == MIX else column
 
 
-def _facts(run: LoggedRun, columns: Mapping[str, str], choices: Choices) -> dict[str, Any]:
-    """What holds for the whole run: what the user gave wins over its name, and its name over its settings."""
-    name, logged = _settings(run, columns)
-    said = choices.pattern.read(name) if choices.pattern is not None and not _says_itself(name, logged, choices) else {}
-    if choices.given:
-        said = {**said, **_given(name, choices.given)}
-    if any(column.startswith(MIX) for column in said):
-        logged = {column: value for column, value in logged.items() if not column.startswith(MIX)}
-    constant = {} if choices.params is None else {"params": choices.params}
-    return {"run": name, **constant, **logged, **said}
+def _check_complete(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+    """Refuse rows without tokens, params or mixture, naming their runs."""
+    for column, remedy in REMEDIES.items():
+        lacking = list(dict.fromkeys(str(row["run"]) for row in rows if not any(_is(name, column) for name in row)))
+        if not lacking:
+            continue
+        if column == "tokens" and column in columns:
+            remedy = (
+                f"'{columns[column]}' is logged, but not where the losses are: --last-tokens takes what was last "
+                f"logged before them; or {remedy}"
+            )
+        one = len(lacking) == 1
+        who = f"run '{lacking[0]}' has" if one else f"{len(lacking)} runs have"
+        runs = len({str(row["run"]) for row in rows})
+        which = "" if one else f" ({listed(lacking)})"
+        more = f"; of {counted(runs, 'run')}, --except RUN leaves one out" if len(lacking) < runs else ""
+        raise Refused(f"{who} no {_called(column)}, and it is not guessed{which}; {remedy}{more}")
 
 
-def _settings(run: LoggedRun, columns: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """The name of a run, and what its settings say by column of the run table."""
-    logged = {column: run.settings[name] for column, name in columns.items() if name in run.settings}
-    return str(logged.pop("run", run.name)), logged
-
-
-def _says_itself(name: str, logged: Mapping[str, Any], choices: Choices) -> bool:
-    """Whether a run's name is not of the pattern, but its settings hold a mixture and all else the pattern reads."""
-    if choices.pattern is None or choices.pattern.fits(name):
-        return False
-    others = {column for column in choices.pattern.columns if not column.startswith(MIX)}
-    return others <= logged.keys() and any(column.startswith(MIX) for column in logged)
+def _about_silence(silent: Sequence[str]) -> list[str]:
+    """Runs that have none of the losses, in words."""
+    return (
+        [f"no loss of these is logged in {counted(len(silent), 'run')}, left out: {listed(silent)}"] if silent else []
+    )
 
 
 def _about_names(runs: Sequence[LoggedRun], columns: Mapping[str, str], choices: Choices) -> list[str]:
     """Runs that a pattern of names was not for, in words."""
-    taken = sum(_says_itself(*_settings(run, columns), choices) for run in runs)
+    taken = sum(says_itself(run, columns, choices) for run in runs)
     if not taken:
         return []
     return [f"names not of --run-pattern in {counted(taken, 'run')}: the mixtures logged are taken"]
@@ -113,49 +117,6 @@ def _about_names(runs: Sequence[LoggedRun], columns: Mapping[str, str], choices:
 
 def _diverged(row: Mapping[str, Any]) -> bool:
     return any(column.startswith(LOSS) and not math.isfinite(value) for column, value in row.items())
-
-
-def _given(run: str, given: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:
-    if run not in given:
-        try:
-            one_of(run, tuple(given), "run")
-        except Refused as error:
-            raise Refused(f"run '{run}' is logged but not in --runs: {error}; add it, or choose with --only") from None
-    return given[run]
-
-
-def _has_loss(point: Mapping[str, Any], columns: Mapping[str, str]) -> bool:
-    return any(column.startswith(LOSS) and name in point for column, name in columns.items())
-
-
-def _row(
-    run: LoggedRun, point: Mapping[str, Any], facts: Mapping[str, Any], columns: Mapping[str, str], choices: Choices
-) -> dict[str, Any]:
-    """A row of the run table; what is logged at a point wins over what holds for the run, but for mixtures given."""
-    given = any(column.startswith(MIX) for column in facts)
-    logged = {
-        column: point[name]
-        for column, name in columns.items()
-        if name in point and column != "run" and not (given and column.startswith(MIX))
-    }
-    row: dict[str, Any] = {**facts, **logged}
-    if STEP in point:
-        row.setdefault("step", point[STEP])
-    if "tokens" not in row and choices.tokens_per_step is not None and "step" in row:
-        row["tokens"] = _number(row["step"], "step", run) * choices.tokens_per_step
-    if "tokens" not in row and choices.tokens is not None:
-        row["tokens"] = choices.tokens
-    for column, remedy in REMEDIES.items():
-        if not any(_is(name, column) for name in row):
-            raise Refused(f"run '{run.name}' has no {_called(column)}, and it is not guessed; {remedy}")
-    return {name: value if name in TEXT else _number(value, name, run) for name, value in row.items()}
-
-
-def _number(value: Any, column: str, run: LoggedRun) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise Refused(f"run '{run.name}': {column} is {value!r}, not a number; map another name to it") from None
 
 
 def _no_loss(log: Log, columns: Mapping[str, str]) -> str:

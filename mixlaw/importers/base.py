@@ -1,5 +1,6 @@
 """What an importer is, and what it reads: runs with their settings and what they logged."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,9 @@ from typing import Any
 
 STEP = "step"
 """The name under which every importer gives the step of a point, where the log has one."""
+
+START = 8
+"""Characters of an identifier that tell most runs apart."""
 
 Point = Mapping[str, Any]
 """What was logged at one step, by name; numbers, or text where the log holds text."""
@@ -100,22 +104,18 @@ def merge_steps(points: Iterable[Point]) -> tuple[tuple[Point, ...], int]:
     return tuple(merged[step] for step in sorted(merged)), replaced
 
 
-def flatten(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested mappings as dotted names; anything that is neither text nor a number is dropped."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{above}{name}.")
-        elif isinstance(value, str | int | float) and not isinstance(value, bool):
-            flat[f"{above}{name}"] = value
-    return flat
-
-
 def unique_names(names: Iterable[tuple[str, str]]) -> list[str]:
-    """Names of runs from (name, identifier): those that several runs share get the start of their identifier."""
+    """Names of runs from (name, identifier): those that several runs share get the start of their identifier, or the
+    whole of it where its start does not tell them apart."""
     pairs = list(names)
-    shown = [name for name, _ in pairs]
-    return [name if shown.count(name) == 1 else f"{name}-{identifier[:8]}" for name, identifier in pairs]
+    shown = Counter(name for name, _ in pairs)
+    starts = Counter((name, identifier[:START]) for name, identifier in pairs)
+    return [
+        name
+        if shown[name] == 1
+        else f"{name}-{identifier[:START] if starts[name, identifier[:START]] == 1 else identifier}"
+        for name, identifier in pairs
+    ]
 
 
 def folder_names(folders: Sequence[Path], roots: Sequence[Path], *, short: bool = False) -> list[str]:

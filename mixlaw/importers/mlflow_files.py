@@ -6,7 +6,8 @@ from typing import Any
 from mixlaw.errors import Refused
 from mixlaw.files import read_text
 from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Reading, merge_steps, unique_names
-from mixlaw.importers.logged_json import as_settings
+from mixlaw.importers.mlflow_names import EXPERIMENT, about_experiments, own_tag
+from mixlaw.importers.nested import as_settings
 from mixlaw.wording import logged_again
 
 UNFINISHED = {"1": "running", "2": "not started", "4": "failed", "5": "killed"}
@@ -20,19 +21,24 @@ def read(sources: tuple[str, ...], reading: Reading) -> Log:
     notes: list[str] = []
     for folder in folders:
         facts = _facts(folder / "meta.yaml")
-        if facts.get("lifecycle_stage", "active") != "active":
-            continue
-        params = {_key(folder / "params", file): read_text(file) for file in _below(folder / "params")}
+        if facts.get("lifecycle_stage", "active") != "active" or "model_id" in facts:
+            continue  # deleted; or a model of MLflow 3, which repeats metrics of the run that logged it
+        texts = _texts(folder / "params")
+        for tag, value in _texts(folder / "tags").items():
+            texts |= own_tag(tag, value)
+        settings = as_settings(texts) | {EXPERIMENT: _facts(folder.parent / "meta.yaml").get("name", "")}
         points = [point for file in _below(folder / "metrics") for point in _points(folder / "metrics", file)]
         merged, replaced = merge_steps(points)
         name = facts.get("run_name") or folder.name
         if replaced:
             notes.append(f"{name}: {logged_again(replaced)}")
-        found.append(LoggedRun(name, merged, as_settings(params), UNFINISHED.get(facts.get("status", ""), "")))
+        found.append(LoggedRun(name, merged, settings, UNFINISHED.get(facts.get("status", ""), "")))
         identifiers.append(folder.name)
     names = unique_names((run.name, identifier) for run, identifier in zip(found, identifiers, strict=True))
-    runs = (LoggedRun(name, run.points, run.settings, run.unfinished) for name, run in zip(names, found, strict=True))
-    return Log(", ".join(sources), tuple(runs), notes=tuple(notes))
+    runs = tuple(
+        LoggedRun(name, run.points, run.settings, run.unfinished) for name, run in zip(names, found, strict=True)
+    )
+    return Log(", ".join(sources), runs, notes=(*about_experiments(runs), *notes))
 
 
 def _folders(path: Path) -> list[Path]:
@@ -43,12 +49,18 @@ def _below(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.is_file())
 
 
+def _texts(folder: Path) -> dict[str, str]:
+    return {_key(folder, file): read_text(file) for file in _below(folder)}
+
+
 def _key(folder: Path, file: Path) -> str:
     return file.relative_to(folder).as_posix()
 
 
 def _facts(meta: Path) -> dict[str, str]:
-    """The flat `name: value` lines of a run's meta.yaml."""
+    """The flat `name: value` lines of a run's or an experiment's meta.yaml; none where there is no such file."""
+    if not meta.is_file():
+        return {}
     pairs = (line.partition(": ") for line in read_text(meta).splitlines())
     return {name: value.strip().strip("'\"") for name, found, value in pairs if found}
 

@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Point, Reading, flatten, folder_names, merge_steps
+from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Point, Reading, folder_names, merge_steps
+from mixlaw.importers.nested import flatten
 from mixlaw.importers.wire import Damaged, Message, every, last, number, parse, read_bytes, signed, text
 from mixlaw.wording import logged_again
 

@@ -8,12 +8,16 @@ message of `wandb.proto.wandb_internal`. Field numbers are those of wandb 0.31.
 import json
 import struct
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mixlaw.errors import Refused
-from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Reading, flatten, merge_steps, unique_names
+from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Reading, merge_steps, unique_names
+from mixlaw.importers.nested import flatten
+from mixlaw.importers.wandb_summary import about, with_summary
 from mixlaw.importers.wire import Damaged, Message, every, last, number, parse, read_bytes, signed, text, zigzag
 from mixlaw.wording import logged_again
 
@@ -23,7 +27,9 @@ BLOCK = 32 * 1024
 PIECE = struct.Struct("<IHB")
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
-HISTORY, CONFIG, RUN, EXIT = 2, 5, 17, 18
+HISTORY, SUMMARY, CONFIG, RUN, EXIT = 2, 3, 5, 17, 18
+FACTS = {"project": 3, "group": 6, "job_type": 7, "sweep": 12}
+"""Fields of a run's record that its settings keep."""
 
 
 def records(content: bytes) -> Iterator[bytes]:
@@ -56,44 +62,88 @@ def records(content: bytes) -> Iterator[bytes]:
         raise Damaged(f"the file ends within a record at byte {place}")
 
 
-def read_file(path: Path) -> tuple[LoggedRun, str, list[str]]:
-    """One run, its identifier, and notes on what could not be read of it."""
+@dataclass
+class Part:
+    """What one file holds: a run, or what it logged from one start to the next.
+
+    Attributes:
+        name: displayed; the identifier where it has none.
+        key: (project, identifier), the same for every part of a run.
+        points: as they were logged, in their order.
+        summary: what was set at the end.
+        settings: the configuration, and `wandb.group` and the like.
+        unfinished: why the run counts as such.
+        damage: what could not be read, for people.
+    """
+
+    name: str
+    key: tuple[str, str]
+    points: list[dict[str, Any]] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    unfinished: str = "running or cut short"
+    damage: str = ""
+
+
+def read_file(path: Path) -> Part:
+    """One file, up to where it is cut short or damaged."""
     content = read_bytes(path)
     if not content.startswith(MAGIC):
         raise Refused(f"{path} is not a wandb log: it begins with {content[:7]!r}; pass the .wandb file or its folder")
-    name = identifier = path.stem.removeprefix("run-")
-    settings: dict[str, Any] = {}
-    points: list[dict[str, Any]] = []
-    unfinished, notes = "running or cut short", []
+    name = path.stem.removeprefix("run-")
+    part = Part(name, ("", name))
     try:
         for record in map(parse, records(content)):
-            points += [_point(parse(history)) for history in every(record, HISTORY)]
-            for run in map(parse, every(record, RUN)):
-                name, identifier = text(last(run, 8)) or text(last(run, 1)) or name, text(last(run, 1))
-                settings |= _config(every(run, 4))
-            settings |= _config(every(record, CONFIG))
-            for ending in map(parse, every(record, EXIT)):
-                code = last(ending, 1)
-                unfinished = f"exited with code {signed(code)}" if isinstance(code, int) and code else ""
+            _add(part, record)
     except Damaged as error:
-        notes.append(f"{path.name}: {error}; what comes before is kept")
-    merged, replaced = merge_steps(point for point in points if STEP in point)
-    if replaced:
-        notes.append(f"{path.name}: {logged_again(replaced)}")
-    flat = flatten({key: value for key, value in settings.items() if not key.startswith("_wandb")})
-    return LoggedRun(name, merged, flat, unfinished), identifier, notes
+        part.damage = f"{path.name}: {error}; what comes before is kept"
+    return part
+
+
+def _add(part: Part, record: Message) -> None:
+    part.points += [_point(parse(history)) for history in every(record, HISTORY)]
+    for run in map(parse, every(record, RUN)):
+        facts = {name: text(last(run, number)) for name, number in FACTS.items()}
+        part.key = (facts["project"], text(last(run, 1)) or part.key[1])
+        part.name = text(last(run, 8)) or part.key[1]
+        part.settings |= _items(every(run, 4)) | about(facts)
+    part.settings |= _items(every(record, CONFIG))
+    part.summary |= _items(every(record, SUMMARY))
+    for ending in map(parse, every(record, EXIT)):
+        code = last(ending, 1)
+        part.unfinished = f"exited with code {signed(code)}" if isinstance(code, int) and code else ""
 
 
 def read(sources: tuple[str, ...], reading: Reading) -> Log:
-    """All runs under the folders, each `.wandb` file one run."""
-    files = sorted({file for source in sources for file in _files(Path(source))})
-    found = [read_file(file) for file in files]
-    names = unique_names((run.name, identifier) for run, identifier, _ in found)
-    runs = [
-        LoggedRun(name, run.points, run.settings, run.unfinished)
-        for name, (run, _, _) in zip(names, found, strict=True)
-    ]
-    return Log(", ".join(sources), tuple(runs), notes=tuple(note for _, _, notes in found for note in notes))
+    """All runs under the folders; the files of a run that was resumed are put together, in the order of their names."""
+    files = sorted({file for source in sources for file in _files(Path(source))}, key=lambda file: file.as_posix())
+    parts = [read_file(file) for file in files]
+    by_run: dict[tuple[str, str], list[Part]] = {}
+    for part in parts:
+        by_run.setdefault(part.key, []).append(part)
+    shared = Counter(identifier for _, identifier in by_run)
+    names = unique_names(
+        (of_run[-1].name, identifier if shared[identifier] == 1 else f"{identifier}-{project}")
+        for (project, identifier), of_run in by_run.items()
+    )
+    notes = [part.damage for part in parts if part.damage]
+    runs = []
+    for name, of_run in zip(names, by_run.values(), strict=True):
+        run, said = _joined(name, of_run)
+        runs.append(run)
+        notes += said
+    return Log(", ".join(sources), tuple(runs), notes=tuple(notes))
+
+
+def _joined(name: str, parts: Sequence[Part]) -> tuple[LoggedRun, list[str]]:
+    """One run of all its files, and notes; it ended as its last file did."""
+    merged, replaced = merge_steps(point for part in parts for point in part.points if STEP in point)
+    said = [f"{name}: {logged_again(replaced)}"] if replaced else []
+    settings: dict[str, Any] = {}
+    for part in parts:
+        settings |= part.settings
+    flat = flatten({key: value for key, value in settings.items() if not key.startswith("_wandb")})
+    return LoggedRun(name, with_summary(merged, parts[-1].summary), flat, parts[-1].unfinished), said
 
 
 def _files(path: Path) -> list[Path]:
@@ -110,7 +160,8 @@ def _point(history: Message) -> dict[str, Any]:
     return {name: value for name, value in flatten(point).items() if not name.startswith("_")}
 
 
-def _config(records: list[bytes]) -> dict[str, Any]:
+def _items(records: list[bytes]) -> dict[str, Any]:
+    """What a record of the configuration or of the summary sets."""
     items = (parse(item) for record in records for item in every(parse(record), 1))
     return {_key(item): _json(text(last(item, 16))) for item in items}
 
@@ -121,9 +172,9 @@ def _key(item: Message) -> str:
 
 def _value(item: Message) -> Any:
     """A logged value: JSON text (field 16), or in newer files a typed field of its own."""
-    for field in (8, 16):
-        if field in item:
-            return _json(text(last(item, field)))
+    for place in (8, 16):
+        if place in item:
+            return _json(text(last(item, place)))
     integer, figure, word = last(item, 5), last(item, 6), last(item, 7)
     if isinstance(integer, int):
         return zigzag(integer)

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from mixlaw.errors import Refused
-from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Reading, flatten, merge_steps, unique_names
+from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Reading, merge_steps, unique_names
+from mixlaw.importers.nested import flatten
+from mixlaw.importers.wandb_summary import about, with_summary
 
 FINISHED = "finished"
 
@@ -42,7 +44,9 @@ def _run(run: Any) -> LoggedRun:
         if "_step" in row
     ]
     settings = flatten({name: value for name, value in run.config.items() if not name.startswith("_")})
-    return LoggedRun(run.name, merge_steps(points)[0], settings, "" if run.state == FINISHED else run.state)
+    settings |= about({"group": run.group, "job_type": run.job_type, "sweep": run.sweep_name})
+    logged = with_summary(merge_steps(points)[0], run.summary_metrics)
+    return LoggedRun(run.name, logged, settings, "" if run.state == FINISHED else run.state)
 
 
 def _recognises(path: Path) -> bool:

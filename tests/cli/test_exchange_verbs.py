@@ -152,7 +152,7 @@ def test_import_looks_mixtures_up_and_reads_them_from_names(folder: Path) -> Non
         ("log.csv", "name one with -o, or look first with --show"),
         ("nothing.csv -o runs.csv", "nothing.csv does not exist"),
         ("log.csv -o runs.csv", "no name is a loss's"),
-        ("log.csv -o runs.csv --map loss.*=eval/*", "has no tokens"),
+        ("log.csv -o runs.csv --map loss.*=eval/*", r"have no tokens, and it is not guessed \(a, b\)"),
         ("log.csv -o runs.csv --from wnadb", "did you mean 'wandb'"),
         ("log.csv -o runs.csv --unit bit", "did you mean 'bits'"),
         ("log.csv -o runs.csv --long metric", "is not NAMES=VALUES"),

@@ -11,7 +11,7 @@ import pytest
 from mixlaw.errors import Refused
 from mixlaw.importers.assemble import assemble
 from mixlaw.importers.base import Log, LoggedRun, merge_steps
-from mixlaw.importers.choices import Choices
+from mixlaw.importers.choices import Choices, parse_where
 from mixlaw.importers.columns import parse_rule
 from mixlaw.importers.names import parse_pattern
 from mixlaw.importers.units import LossUnit, nats_per_token
@@ -167,7 +167,73 @@ def test_a_step_logged_twice_keeps_the_later_values() -> None:
 def test_names_of_runs_to_take_are_literal_but_for_the_star() -> None:
     runs = tuple(LoggedRun(name, POINTS, SETTINGS) for name in ("a[1]", "a[2]", "a1"))
     assert set(frame(Log("log", runs), only=("a[1]",))["run"]) == {"a[1]"}
-    assert set(frame(Log("log", runs), only=("a[*", "b*"))["run"]) == {"a[1]", "a[2]"}
+    assert set(frame(Log("log", runs), only=("a[*",))["run"]) == {"a[1]", "a[2]"}
+    assert set(frame(Log("log", runs), only=("a[*", "a1"), excluded=("*2]",))["run"]) == {"a[1]", "a1"}
+    for choices in ({"only": ("a1", "b*")}, {"excluded": ("b*",)}):
+        with pytest.raises(Refused, match=r"no run is called like b\*; there are: a\[1\]"):
+            frame(Log("log", runs), **choices)
+    with pytest.raises(Refused, match="--except leaves out every run"):
+        frame(Log("log", runs), excluded=("*",))
+
+
+def test_runs_are_taken_by_what_they_logged() -> None:
+    runs = tuple(LoggedRun(name, POINTS, {**SETTINGS, "group": group}) for name, group in (("a", "x1"), ("b", "y")))
+    unlabelled = LoggedRun("c", POINTS, SETTINGS)
+    log_of_all = Log("log", (*runs, unlabelled))
+    assert set(frame(log_of_all, where=(parse_where("group=x*"),))["run"]) == {"a"}
+    with pytest.raises(Refused, match="no run has group like 'z'; there are: x1, y"):
+        frame(log_of_all, where=(("group", "z"),))
+    with pytest.raises(Refused, match="no name in the log is called 'grup'; did you mean 'group'"):
+        frame(log_of_all, where=(("grup", "x1"),))
+    with pytest.raises(Refused, match="'group' is not NAME=VALUE"):
+        parse_where("group")
+
+
+def test_runs_without_a_mixture_are_named_together_and_those_without_losses_need_none() -> None:
+    runs = (
+        LoggedRun("a", POINTS, SETTINGS),
+        LoggedRun("b", POINTS, {"params": 1}),
+        LoggedRun("c", POINTS, {"params": 1}),
+        LoggedRun("parent", ({"step": 10, "train/loss": 3.0},)),
+    )
+    with pytest.raises(Refused, match=r"2 runs have no mixture, and it is not guessed \(b, c\).*--except"):
+        frame(Log("log", runs))
+    table = assemble(
+        Log("log", runs),
+        Choices(rules=RULES, tokens_per_step=100.0, given={"a": {"mix.web": 1.0}}, excluded=("b", "c")),
+    )
+    assert set(table.frame["run"]) == {"a"}
+    assert "no loss of these is logged in 1 run, left out: parent" in table.notes
+
+
+def test_what_a_run_has_one_of_may_be_logged_once() -> None:
+    first, *rest = POINTS
+    mixture = {"mix.web": 0.75, "mix.code": 0.25}
+    table = frame(log({}, points=({**first, **SETTINGS}, *rest)))
+    assert table["params"].tolist() == [1_000_000] * 2 and table["mix.web"].tolist() == [0.75] * 2
+    moved = {"step": 15, "mix.web": 0.5, "mix.code": 0.5}
+    with pytest.raises(Refused, match="run 'a' has no mixture"):
+        frame(log({"params": 1}, points=({**first, **mixture}, moved, *rest)))
+
+
+def test_a_setting_that_is_called_like_a_loss_is_none() -> None:
+    table = frame(log({**SETTINGS, "eval/books": 2.0}))
+    assert not table.get("loss.books", pd.Series(dtype=float)).notna().any()
+
+
+def test_tokens_logged_between_the_losses_are_taken_only_when_said() -> None:
+    points = (
+        {"step": 0, "eval/web": 9.0},
+        {"step": 1, "tokens": 1000},
+        {"step": 2, "eval/web": 2.5},
+        {"step": 3, "tokens": 2000},
+        {"step": 4, "eval/web": 2.25},
+    )
+    with pytest.raises(Refused, match=r"'tokens' is logged, but not where the losses are: --last-tokens"):
+        frame(log(points=points), tokens_per_step=None)
+    table = assemble(log(points=points), Choices(rules=RULES, last_tokens=True))
+    assert table.frame["tokens"].tolist() == [1000, 2000] and table.frame["loss.web"].tolist() == [2.5, 2.25]
+    assert "1 point from before training (0 tokens) left out" in table.notes
 
 
 @pytest.mark.parametrize("name", ["params", "tokens", "tokens_per_step", "bytes_per_token"])

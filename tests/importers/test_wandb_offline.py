@@ -41,12 +41,22 @@ def log(message: Encoder) -> Callable[..., bytes]:
     def items(values: dict[str, Any]) -> list[tuple[int, bytes]]:
         return [(1, message([(1, key), (16, json.dumps(value))])) for key, value in values.items()]
 
-    def make(identifier: str = "ida", exit_code: int | None = 0, bulk: int = 0) -> bytes:
+    def make(
+        identifier: str = "ida",
+        exit_code: int | None = 0,
+        bulk: int = 0,
+        steps: Iterable[int] = (0, 10, 20),
+        summary: dict[str, Any] | None = None,
+        **facts: str,
+    ) -> bytes:
         config = items({"mix": {"code": 0.25, "web": 0.75}, "params": 1_000_000, "_wandb": {"cli_version": "0.31"}})
-        contents = [message([(17, message([(1, identifier), (4, message(config)), (8, "a")]))])]
-        for step in (0, 10, 20):
+        about = [({"project": 3, "group": 6, "sweep": 12}[name], value) for name, value in facts.items()]
+        contents = [message([(17, message([(1, identifier), (4, message(config)), (8, "a"), *about]))])]
+        for step in steps:
             row = {"eval/web": 3.0 - step / 100, "eval/code": 1.0, "note": "x" * bulk}
             contents.append(message([(2, message([*items(row), (2, message([(1, step)]))]))]))
+        if summary is not None:
+            contents.append(message([(3, message(items(summary)))]))
         if exit_code is not None:
             contents.append(message([(18, message([(1, exit_code)]))]))
         return framed(contents)
@@ -132,6 +142,45 @@ def test_runs_of_one_name_are_told_apart(tmp_path: Path, log: Callable[..., byte
     written(tmp_path, "a", log("ida"))
     written(tmp_path, "b", log("idb"))
     assert [run.name for run in read_log((str(tmp_path),)).runs] == ["a-ida", "a-idb"]
+
+
+def test_the_files_of_a_resumed_run_are_one_run_that_ended_as_the_last(
+    tmp_path: Path, log: Callable[..., bytes]
+) -> None:
+    for number, (steps, code) in enumerate((((0, 10), 1), ((10, 20), 0))):
+        folder = tmp_path / "wandb" / f"offline-run-20260101_00000{number}-ida"
+        folder.mkdir(parents=True)
+        (folder / "run-ida.wandb").write_bytes(log(exit_code=code, steps=steps))
+    (run,) = read_log((str(tmp_path),)).runs
+    assert run.name == "a" and run.unfinished == "" and [point["step"] for point in run.points] == [0, 10, 20]
+
+
+def test_one_identifier_in_two_projects_is_two_runs(tmp_path: Path, log: Callable[..., bytes]) -> None:
+    for project in ("p", "q"):
+        folder = tmp_path / project
+        folder.mkdir()
+        (folder / "run-ida.wandb").write_bytes(log(project=project))
+    runs = read_log((str(tmp_path),)).runs
+    assert [run.settings["wandb.project"] for run in runs] == ["p", "q"]
+    assert [run.name for run in runs] == ["a-ida-p", "a-ida-q"]
+
+
+def test_what_stands_in_the_summary_alone_belongs_to_the_last_point(tmp_path: Path, log: Callable[..., bytes]) -> None:
+    summary = {"eval/web": 9.0, "eval/books": 2.0, "_runtime": 5, "nested": {"x": 1}}
+    written(tmp_path, "a", log(summary=summary))
+    (run,) = read_log((str(tmp_path),)).runs
+    assert run.points[-1] == {"step": 20, "eval/web": 2.8, "eval/code": 1.0, "note": ""} | {
+        "eval/books": 2.0,
+        "nested.x": 1,
+    }
+    assert all("eval/books" not in point for point in run.points[:-1])
+
+
+def test_a_run_of_a_summary_alone_has_one_point(tmp_path: Path, log: Callable[..., bytes]) -> None:
+    written(tmp_path, "a", log(steps=(), summary={"eval/web": 2.5}, group="swarm", sweep="s1"))
+    (run,) = read_log((str(tmp_path),)).runs
+    assert run.points == ({"eval/web": 2.5},)
+    assert run.settings["wandb.group"] == "swarm" and run.settings["wandb.sweep"] == "s1"
 
 
 def test_what_is_no_log_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ class Run:
     def __init__(self, name: str, identifier: str, state: str) -> None:
         self.name, self.id, self.state = name, identifier, state
         self.config = {"mix": {"web": 0.75, "code": 0.25}, "params": 1000, "_wandb": {"version": 1}}
+        self.group, self.job_type, self.sweep_name = "swarm", None, None
+        self.summary_metrics = {"eval/web": 2.25, "eval/code": 1.5, "_runtime": 9}
 
     def scan_history(self) -> Iterator[dict[str, Any]]:
         yield {"_step": 10, "_timestamp": 1.0, "eval/web": 2.5, "train/loss": None}
@@ -44,8 +46,8 @@ def client(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_runs_come_with_every_row_and_their_state() -> None:
     first, second = read_log(("wandb://team/project",)).runs
     assert first.name == "a-f00dbeef" and first.unfinished == "" and second.unfinished == "crashed"
-    assert first.settings == {"mix.web": 0.75, "mix.code": 0.25, "params": 1000}
-    assert first.points == ({"step": 10, "eval/web": 2.5}, {"step": 20, "eval/web": 2.25})
+    assert first.settings == {"mix.web": 0.75, "mix.code": 0.25, "params": 1000, "wandb.group": "swarm"}
+    assert first.points == ({"step": 10, "eval/web": 2.5}, {"step": 20, "eval/web": 2.25, "eval/code": 1.5})
 
 
 @pytest.mark.usefixtures("client")

@@ -1,0 +1,78 @@
+"""Settings and points as dotted names, however deep a log nests them."""
+
+import ast
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+MEDIA = "_type"
+"""What marks a logged histogram, table or picture, which holds no setting."""
+
+
+def flatten(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested mappings and lists as dotted names: `{"mix": {"code": 0.5}}` is `{"mix.code": 0.5}`.
+
+    The members of a list go by their place (`weights.0`); text that is a mapping or a list, in JSON or as Python writes
+    it, is one. Anything else that is neither text nor a number is dropped.
+    """
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        held = _held(value)
+        if held is not None:
+            flat |= flatten(held, f"{above}{name}.")
+        elif isinstance(value, str | int | float) and not isinstance(value, bool):
+            flat[f"{above}{name}"] = value
+    return flat
+
+
+def as_settings(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Settings by dotted name from parameters that are text: `{"mix": "{'code': 0.5}"}` is `{"mix.code": 0.5}`.
+
+    Text that is a number is read as such; all other text stays text.
+    """
+    return {name: _number(value) if isinstance(value, str) else value for name, value in flatten(texts).items()}
+
+
+def _held(value: Any) -> dict[str, Any] | None:
+    """The members of a mapping or a list by name or place; none for anything else."""
+    if isinstance(value, str):
+        value = _container(value)
+    if isinstance(value, Mapping):
+        return {} if MEDIA in value else {str(name): member for name, member in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return {str(place): member for place, member in enumerate(value)}
+    return None
+
+
+def _container(text: str) -> Any:
+    """The mapping or list that a text says, in JSON or as Python's `str` writes it; none for other text."""
+    if not text.strip().startswith(("{", "[", "(")):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a backslash in text is no concern of ours
+            tree = _Constants().visit(ast.parse(text.strip(), mode="eval"))
+            value = ast.literal_eval(tree)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        return None
+    return value if isinstance(value, dict | list | tuple) else None
+
+
+class _Constants(ast.NodeTransformer):
+    """`nan` and `inf`, as Python prints them within a mapping, are no literals to it."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.copy_location(ast.Constant(float(node.id)), node) if node.id in ("nan", "inf") else node
+
+
+def _number(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else text

@@ -1,0 +1,49 @@
+"""Whatever a log nests is found under a dotted name."""
+
+import math
+
+import pytest
+
+from mixlaw.importers.base import unique_names
+from mixlaw.importers.nested import as_settings, flatten
+
+NESTED = {"mix": {"code": 0.25, "web": 0.75}}
+FLAT = {"mix.code": 0.25, "mix.web": 0.75}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{'code': 0.25, 'web': 0.75}", '{"code": 0.25, "web": 0.75}', " {'code': .25, 'web': 0.75}"],
+)
+def test_a_mapping_that_was_written_as_text_is_one(text: str) -> None:
+    assert flatten({"mix": text}) == as_settings({"mix": text}) == flatten(NESTED) == FLAT
+
+
+def test_the_members_of_a_list_go_by_their_place() -> None:
+    expected = {"data.names.0": "web", "data.names.1": "code", "data.parts.0": 0.75, "data.parts.1": 0.25}
+    assert flatten({"data": {"names": ["web", "code"], "parts": (0.75, 0.25)}}) == expected
+    assert flatten({"data": "{'names': ['web', 'code'], 'parts': (0.75, 0.25)}"}) == expected
+
+
+def test_a_loss_that_is_no_number_is_read_where_python_wrote_it() -> None:
+    held = flatten({"summary": "{'web': nan, 'code': -inf, 'ok': None, 'state': 'done'}"})
+    assert math.isnan(held.pop("summary.web")) and held == {"summary.code": -math.inf, "summary.state": "done"}
+
+
+@pytest.mark.parametrize("text", ["[draft] run", "(1)", "{broken", "{'a': open('x')}", "{1, 2}", "[" * 2000, ""])
+def test_other_text_stays_text(text: str) -> None:
+    assert flatten({"note": text}) == {"note": text}
+
+
+def test_neither_histograms_nor_flags_are_settings() -> None:
+    assert flatten({"h": {"_type": "histogram", "values": [1, 2]}, "flag": True, "none": None, "lr": 0.1}) == {
+        "lr": 0.1
+    }
+
+
+def test_identifiers_that_begin_alike_are_told_apart_by_the_whole() -> None:
+    assert unique_names([("a", "sweep-001-x"), ("a", "sweep-001-y"), ("b", "z")]) == [
+        "a-sweep-001-x",
+        "a-sweep-001-y",
+        "b",
+    ]
