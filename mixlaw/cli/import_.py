@@ -171,7 +171,7 @@ def _show(console: Console, log: Log, choices: Choices, roles: Roles) -> None:
         table = assemble(log, choices)
     except Refused as error:
         console.print(f"missing: {error}")
-        for what, remedy in unsaid(roles, choices).items():
+        for what, remedy in unsaid(log, roles, choices).items():
             if remedy not in str(error):
                 console.print(f"missing too: {what}; {remedy}")
         return

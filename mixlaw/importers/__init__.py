@@ -14,6 +14,7 @@ from mixlaw.importers import (
     regmix,
     table,
     tensorboard,
+    wandb_csv,
     wandb_offline,
     wandb_server,
 )
@@ -25,6 +26,7 @@ IMPORTERS: Mapping[str, Importer] = {
     for importer in (
         wandb_server.IMPORTER,
         wandb_offline.IMPORTER,
+        wandb_csv.IMPORTER,
         mlflow_sqlite.IMPORTER,
         mlflow_files.IMPORTER,
         tensorboard.IMPORTER,

@@ -1,6 +1,7 @@
 """From a log to a run table: names become columns, steps become tokens, losses become nats, mixtures are looked up."""
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 from mixlaw.errors import Refused
 from mixlaw.importers.base import Log, LoggedRun
 from mixlaw.importers.choices import Choices, Roles, choose_runs, listed, roles_of
-from mixlaw.importers.columns import likely_losses
+from mixlaw.importers.likely import likely_count, likely_losses, likely_mixture
 from mixlaw.importers.rows import rows_of, says_itself
 from mixlaw.importers.units import in_nats
 from mixlaw.mixture import ROUNDING
@@ -62,15 +63,20 @@ def assemble(log: Log, choices: Choices) -> RunTable:
     )
 
 
-def unsaid(roles: Roles, choices: Choices) -> dict[str, str]:
+def unsaid(log: Log, roles: Roles, choices: Choices) -> dict[str, str]:
     """What every row needs and neither the log's names nor the choices say, with ways to say it."""
     said = {*roles.columns, *(column for facts in choices.given.values() for column in facts)}
     said |= set(choices.pattern.columns) if choices.pattern is not None else set()
     said |= {"params"} if choices.params is not None else set()
     said |= {"tokens"} if choices.tokens is not None or choices.tokens_per_step is not None else set()
-    return {
-        _called(column): remedy for column, remedy in REMEDIES.items() if not any(_is(name, column) for name in said)
-    }
+    lacking = [column for column in REMEDIES if not any(_is(name, column) for name in said)]
+    return {_called(column): REMEDIES[column] + _proposed(column, log, roles) for column in lacking}
+
+
+def _proposed(column: str, log: Log, roles: Roles) -> str:
+    """The rule that the names suggest, in words; empty if none does."""
+    rule = likely_mixture(log) if column == MIX else likely_count(column, roles.unused)
+    return "" if rule is None else f"; perhaps --map {shlex.quote(rule)}"
 
 
 def _is(name: str, column: str) -> bool:
@@ -149,10 +155,14 @@ def _merge(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     if different.to_numpy().any():
         place, column = np.argwhere(different.to_numpy())[0]
         run, tokens = different.index[place]
-        raise Refused(
-            f"run '{run}' has several values of {different.columns[column]} at {tokens:g} tokens; keep one, or give "
-            "repeats of a run their own names"
+        here = frame[(frame["run"] == run) & (frame["tokens"] == tokens)]
+        steps = list(here["step"].dropna().unique()) if "step" in here else []
+        remedy = (
+            f"they are of steps {', '.join(f'{step:g}' for step in steps[:4])}: say the tokens of each step"
+            if len(steps) > 1
+            else "keep one, or give repeats of a run their own names"
         )
+        raise Refused(f"run '{run}' has several values of {different.columns[column]} at {tokens:g} tokens; {remedy}")
     merged: pd.DataFrame = points.first().reset_index()
     names = [str(name) for name in merged.columns]
     rest = sorted((name for name in names if name not in FIRST), key=lambda name: (not name.startswith(MIX), name))

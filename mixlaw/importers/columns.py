@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 
 from mixlaw.errors import Refused, one_of
 from mixlaw.runs import LOSS, MIX, OPTIONAL, REQUIRED
@@ -92,23 +91,6 @@ def resolve(said: Sequence[Rule], assumed: Sequence[Rule], names: Sequence[str],
                 _add(roles, rule.matches(free), source)
         families |= {rule.family for rule in rules if any(column.startswith(rule.family) for column in roles)}
     return roles
-
-
-def likely_losses(names: Iterable[str]) -> str:
-    """The rule that would take the names that look like losses of validation sets; one for show where none does."""
-    found = [name for name in names if "loss" in name.lower() and "train" not in name.lower()]
-    if len(found) == 1:
-        return f"loss.NAME={found[0]}"
-    words = [re.findall(r"[A-Za-z0-9]+|[^A-Za-z0-9]+", name) for name in found]
-    before, after = "".join(_shared(words)), "".join(reversed(_shared([each[::-1] for each in words])))
-    if (before or after) and all(len(name) > len(before) + len(after) for name in found):
-        return f"loss.*={before}*{after}"
-    return "loss.*=eval/*"
-
-
-def _shared(words: Iterable[Sequence[str]]) -> list[str]:
-    """The words that all begin with."""
-    return [same[0] for same in takewhile(lambda each: len(set(each)) == 1, zip(*words, strict=False))]
 
 
 def _add(roles: dict[str, str], found: Mapping[str, str], source: str) -> None:

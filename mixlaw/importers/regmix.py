@@ -34,7 +34,7 @@ def _has(path: Path, prefix: str) -> bool:
 def _recognises(path: Path) -> bool:
     if not (path.is_file() and path.suffix.lower() == ".csv"):
         return False
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         names = file.readline().strip().split(",")
     return names[0] == "index" and all(name.startswith((DOMAIN, LOSS)) for name in names[1:])
 

@@ -4,18 +4,23 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mixlaw.csv_files import read_csv
 from mixlaw.errors import Refused, one_of
 from mixlaw.files import read_text
 from mixlaw.importers.base import Importer, Log, LoggedRun, Reading
+from mixlaw.importers.nested import flatten
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 IDENTIFIERS = ("run", "run_id", "name", "index")
 """Columns that are text even where they look like numbers: `007` is no 7."""
+
+RUN_NAMES = ("run_name", "run name", "run_id", "name", "experiment", "model", "id")
+"""Names, in small letters, under which tables of others hold what we call `run`."""
 
 
 def read_frame(path: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -53,7 +58,7 @@ def read(sources: tuple[str, ...], reading: Reading) -> Log:
         if reading.run_column not in frame:
             raise Refused(
                 f"{source} has no column '{reading.run_column}' (found: {', '.join(map(str, frame.columns[:12]))}); "
-                "say which column names the run: --map run=COLUMN"
+                f"say which column names the run: --map run={_likely_run(frame)}"
             )
         if reading.long:
             frame = widen(frame, reading.long, source)
@@ -61,7 +66,8 @@ def read(sources: tuple[str, ...], reading: Reading) -> Log:
             filled = {str(name): value for name, value in row.items() if not _blank(value)}
             if reading.run_column not in filled:
                 raise Refused(f"{source}: a row has no {reading.run_column}; name the run in every row")
-            runs.setdefault(_name(filled[reading.run_column]), []).append(filled)
+            named = {reading.run_column: filled.pop(reading.run_column)}
+            runs.setdefault(_name(named[reading.run_column]), []).append(named | flatten(_lists(filled)))
     found = tuple(LoggedRun(name, tuple(points)) for name, points in runs.items())
     kept = {name for points in runs.values() for point in points for name in point} & {"group", "kind"}
     return Log(", ".join(sources), found, tuple(f"{name}={name}" for name in sorted(kept)))
@@ -85,6 +91,12 @@ def widen(frame: pd.DataFrame, long: tuple[str, str], source: str) -> pd.DataFra
     return wide.reset_index().rename(columns=str)
 
 
+def _likely_run(frame: pd.DataFrame) -> str:
+    """A column that by its name may name the run; a word for one where none does."""
+    names = {str(name).lower(): str(name) for name in frame.columns}
+    return next((names[name] for name in RUN_NAMES if name in names), "COLUMN")
+
+
 def _lines(path: Path) -> list[tuple[int, str]]:
     return [(number, line) for number, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
 
@@ -101,6 +113,11 @@ def _row(path: Path, number: int, line: str) -> dict[str, Any]:
 
 def _blank(value: Any) -> bool:
     return value is None or (isinstance(value, float) and value != value)
+
+
+def _lists(row: dict[str, Any]) -> dict[str, Any]:
+    """Parquet's lists come as arrays."""
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in row.items()}
 
 
 def _name(value: Any) -> str:

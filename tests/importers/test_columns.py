@@ -3,7 +3,9 @@
 import pytest
 
 from mixlaw.errors import Refused
-from mixlaw.importers.columns import likely_losses, parse_rule, resolve
+from mixlaw.importers.base import Log, LoggedRun
+from mixlaw.importers.columns import parse_rule, resolve
+from mixlaw.importers.likely import likely_count, likely_losses, likely_mixture
 from mixlaw.importers.names import parse_pattern
 
 NAMES = ("eval/code_loss", "eval/web_loss", "lr", "mix.code", "mix.web", "step", "tokens", "train/loss")
@@ -76,6 +78,27 @@ def test_a_rule_that_does_not_fit_the_log_is_refused(rules: list[str], message: 
 )
 def test_names_that_look_like_losses_are_told_with_the_rule_that_takes_them(names: tuple[str, ...], rule: str) -> None:
     assert likely_losses(names) == rule
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"data.mixture.web": 0.25, "data.mixture.code": 0.75, "lr": 0.1}, "mix.*=data.mixture.*"),
+        ({"web_share": 40.0, "code_share": 60, "top.p": 0.5, "top.q": 0.25}, "mix.*=*_share"),
+        ({"adam.beta1": 0.9, "adam.beta2": 0.95}, None),
+        ({"p.web": 0.5, "p.code": "half"}, None),
+    ],
+)
+def test_names_whose_values_sum_to_one_are_told_with_the_rule_that_takes_them(
+    settings: dict[str, object], rule: str | None
+) -> None:
+    assert likely_mixture(Log("log", (LoggedRun("a", (), settings), LoggedRun("b", (), {})))) == rule
+
+
+def test_names_of_counts_are_told() -> None:
+    names = ("model.n_params", "tokens_per_step", "train/tokens_seen", "lr")
+    assert likely_count("params", names) == "params=model.n_params"
+    assert likely_count("tokens", names) == "tokens=train/tokens_seen" and likely_count("tokens", ("lr",)) is None
 
 
 def test_a_run_name_says_its_mixture_size_and_seed() -> None:

@@ -54,7 +54,8 @@ def test_a_long_table_that_says_two_things_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("x.csv", "name,tokens\na,1\n", "has no column 'run'.*--map run=COLUMN"),
+        ("x.csv", "job,tokens\na,1\n", "has no column 'run'.*--map run=COLUMN"),
+        ("x.csv", "tokens,Name\n1,a\n", "has no column 'run'.*--map run=Name"),
         ("x.csv", "", "x.csv is empty"),
         ("x.csv", "run,tokens\n", "has no rows"),
         ("x.jsonl", '{"run": 1}\n[1]\n', "line 2 is not an object"),
@@ -116,6 +117,18 @@ def test_pairs_that_cannot_be_joined_are_refused(tmp_path: Path, metrics: str, m
 def test_identifiers_stay_text_even_where_they_look_like_numbers(tmp_path: Path) -> None:
     path = write(tmp_path, "log.csv", "job,tokens,web\n007,10,2.5\n08,10,2.5\n")
     assert [run.name for run in read_log((path,), reading=Reading(run_column="job")).runs] == ["007", "08"]
+
+
+def test_cells_that_hold_objects_are_read_as_such(tmp_path: Path) -> None:
+    """What `pandas` writes of the runs of the W&B API (python's text of dicts), and nested JSON."""
+    text = "\"{'eval/web': 2.5, 'bad': nan, '_wandb': {'runtime': 3}}\""
+    path = write(tmp_path, "project.csv", f",summary,config,name\n0,{text},\"{{'mix': {{'web': 1.0}}}}\",[a]\n")
+    (run,) = read_log((path,), reading=Reading(run_column="name")).runs
+    assert run.name == "[a]" and run.points[0]["summary.eval/web"] == 2.5 and run.points[0]["config.mix.web"] == 1.0
+    lines = write(tmp_path, "x.jsonl", '{"run": "a", "mix": {"web": 1.0}, "parts": [0.5, 0.5]}\n')
+    assert read_log((lines,)).runs[0].points == ({"run": "a", "mix.web": 1.0, "parts.0": 0.5, "parts.1": 0.5},)
+    pd.DataFrame({"run": ["a"], "parts": [[0.5, 0.5]], "mix": [{"web": 1.0}]}).to_parquet(tmp_path / "x.parquet")
+    assert read_log((str(tmp_path / "x.parquet"),)).runs == read_log((lines,)).runs
 
 
 def test_a_run_table_of_ours_is_a_table_like_any_other(tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""What names in a log look like: rules to propose to the user, none of which is ever applied unasked."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
+from typing import Any
+
+from mixlaw.importers.base import Log, LoggedRun
+from mixlaw.mixture import ROUNDING
+
+SEPARATORS = "./:_- "
+"""Between the name of a mixture and that of a domain: `data.mixture.web`, `web_share`."""
+
+
+def likely_losses(names: Iterable[str]) -> str:
+    """The rule that would take the names that look like losses of validation sets; one for show where none does."""
+    found = [name for name in names if "loss" in name.lower() and "train" not in name.lower()]
+    if len(found) == 1:
+        return f"loss.NAME={found[0]}"
+    words = [re.findall(r"[A-Za-z0-9]+|[^A-Za-z0-9]+", name) for name in found]
+    before, after = "".join(_shared(words)), "".join(reversed(_shared([each[::-1] for each in words])))
+    if (before or after) and all(len(name) > len(before) + len(after) for name in found):
+        return f"loss.*={before}*{after}"
+    return "loss.*=eval/*"
+
+
+def likely_count(column: str, names: Iterable[str]) -> str | None:
+    """The rule for `params` or `tokens` of the shortest name that has the word in it; none if no name has."""
+    word = column.removesuffix("s")
+    found = [name for name in names if word in name.lower() and " per" not in re.sub(r"[^a-z]", " ", name.lower())]
+    return f"{column}={min(found, key=len)}" if found else None
+
+
+def likely_mixture(log: Log) -> str | None:
+    """The rule for names that differ in one word and sum to 1, or to 100, in every run that has them."""
+    for before, after in _families(log.names):
+        names = [name for name in log.names if name.startswith(before) and name.endswith(after)]
+        sums = [total for run in log.runs if (total := _sum(_values(run), names)) is not None]
+        if sums and all(min(abs(total - 1), abs(total / 100 - 1)) <= ROUNDING for total in sums):
+            return f"mix.*={before}*{after}"
+    return None
+
+
+def _families(names: Sequence[str]) -> list[tuple[str, str]]:
+    """What several names begin or end with, up to a separator: the longest first."""
+    places = [(name, place) for name in names for place, sign in enumerate(name) if sign in SEPARATORS]
+    begun = [(name[: place + 1], "") for name, place in places]
+    ended = [("", name[place:]) for name, place in places]
+    shared = {family for family in (*begun, *ended) if max(begun.count(family), ended.count(family)) > 1}
+    return sorted(shared, key=lambda family: (-len("".join(family)), family))
+
+
+def _values(run: LoggedRun) -> Mapping[str, Any]:
+    return {**(run.points[-1] if run.points else {}), **run.settings}
+
+
+def _sum(values: Mapping[str, Any], names: Sequence[str]) -> float | None:
+    """What the names sum to in one run; none if it has fewer than two of them, or one that is no share."""
+    held = [values[name] for name in names if name in values]
+    if len(held) < 2 or not all(isinstance(value, int | float) and value >= 0 for value in held):
+        return None
+    return float(sum(held))
+
+
+def _shared(words: Iterable[Sequence[str]]) -> list[str]:
+    """The words that all begin with."""
+    return [same[0] for same in takewhile(lambda each: len(set(each)) == 1, zip(*words, strict=False))]
