@@ -157,11 +157,10 @@ def _merge(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         run, tokens = different.index[place]
         here = frame[(frame["run"] == run) & (frame["tokens"] == tokens)]
         steps = list(here["step"].dropna().unique()) if "step" in here else []
-        remedy = (
-            f"they are of steps {', '.join(f'{step:g}' for step in steps[:4])}: say the tokens of each step"
-            if len(steps) > 1
-            else "keep one, or give repeats of a run their own names"
-        )
+        remedy = "keep one, or give repeats of a run their own names"
+        if len(steps) > 1:
+            where = listed([f"{step:g}" for step in steps], 4)
+            remedy = f"they are of steps {where}: say the tokens of each step, with --tokens-per-step"
         raise Refused(f"run '{run}' has several values of {different.columns[column]} at {tokens:g} tokens; {remedy}")
     merged: pd.DataFrame = points.first().reset_index()
     names = [str(name) for name in merged.columns]

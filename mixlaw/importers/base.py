@@ -104,6 +104,18 @@ def merge_steps(points: Iterable[Point]) -> tuple[tuple[Point, ...], int]:
     return tuple(merged[step] for step in sorted(merged)), replaced
 
 
+def add_to_last(points: Sequence[Point], values: Mapping[str, Any]) -> tuple[Point, ...]:
+    """The points, the last with those of the values that none of them has; a point of these alone where there is none.
+
+    For what a tool keeps of a run's end apart from its curves, such as a summary: mostly the last values once more.
+    """
+    logged = {name for point in points for name in point}
+    alone = {name: value for name, value in values.items() if name not in logged}
+    if not alone:
+        return tuple(points)
+    return (*points[:-1], {**(points[-1] if points else {}), **alone})
+
+
 def unique_names(names: Iterable[tuple[str, str]]) -> list[str]:
     """Names of runs from (name, identifier): those that several runs share get the start of their identifier, or the
     whole of it where its start does not tell them apart."""

@@ -10,7 +10,7 @@ import pandas as pd
 from mixlaw.csv_files import read_csv
 from mixlaw.errors import Refused, one_of
 from mixlaw.files import read_text
-from mixlaw.importers.base import Importer, Log, LoggedRun, Reading
+from mixlaw.importers.base import Importer, Log, LoggedRun, Reading, folder_names
 from mixlaw.importers.nested import flatten
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -18,6 +18,9 @@ SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 IDENTIFIERS = ("run", "run_id", "name", "index")
 """Columns that are text even where they look like numbers: `007` is no 7."""
+
+FILE = "{file}"
+"""What `--map run=` says where each table is of one run, which is called after it."""
 
 RUN_NAMES = ("run_name", "run name", "run_id", "name", "experiment", "model", "id")
 """Names, in small letters, under which tables of others hold what we call `run`."""
@@ -51,14 +54,19 @@ def read_frame(path: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
 def read(sources: tuple[str, ...], reading: Reading) -> Log:
     """Rows of all tables, by run; a long table is turned wide first."""
     runs: dict[str, list[dict[str, Any]]] = {}
-    for source in sources:
+    files = list(dict.fromkeys(sources))
+    names = dict(zip(files, folder_names([Path(file).with_suffix("") for file in files], ()), strict=True))
+    for source in files:
         frame = read_frame(Path(source), (reading.run_column,))
         if not len(frame):
             raise Refused(f"{source} has no rows")
+        if reading.run_column == FILE:
+            frame = frame.assign(**{FILE: names[source]})
         if reading.run_column not in frame:
             raise Refused(
                 f"{source} has no column '{reading.run_column}' (found: {', '.join(map(str, frame.columns[:12]))}); "
-                f"say which column names the run: --map run={_likely_run(frame)}"
+                f"say which column names the run: --map run={_likely_run(frame)}, or --map 'run={FILE}' where each "
+                "file is one"
             )
         if reading.long:
             frame = widen(frame, reading.long, source)

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Point, Reading, folder_names, merge_steps
+from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Point, Reading, add_to_last, folder_names, merge_steps
 from mixlaw.importers.nested import flatten
 from mixlaw.importers.wire import Damaged, Message, every, last, number, parse, read_bytes, signed, text
 from mixlaw.wording import logged_again
@@ -80,29 +80,57 @@ def read_file(path: Path) -> tuple[list[Point], dict[str, Any], list[str]]:
 
 
 def read(sources: tuple[str, ...], reading: Reading) -> Log:
-    """Every folder with event files is a run, called by its path; a folder of `add_hparams` speaks of the one above."""
+    """Every folder with event files is a run, called by its path, but for those in which a writer keeps what belongs to
+    the run above: `add_hparams` its hyperparameters and final values, `add_scalars` each of its curves."""
     runs: dict[Path, LoggedRun] = {}
+    closing: list[tuple[Path, LoggedRun]] = []
     notes: list[str] = []
-    for source in sources:
-        root = Path(source)
-        folders = sorted({file.parent for file in _files(root)})
-        for folder in folders:
-            points: list[Point] = []
-            settings: dict[str, Any] = {}
-            for file in sorted(folder.glob("*tfevents*")):
-                logged, hyperparameters, said = read_file(file)
-                points, settings, notes = [*points, *logged], settings | hyperparameters, notes + said
-            if settings and folder.parent in runs:
-                above = runs[folder.parent]
-                runs[folder.parent] = replace(above, settings={**above.settings, **settings})
-                continue
-            merged, replaced = merge_steps(points)
-            if replaced:
-                notes.append(f"{folder}: {logged_again(replaced)}")
-            runs[folder] = LoggedRun("", merged, settings)
+    for folder in sorted({file.parent for source in sources for file in _files(Path(source))}):
+        read = _read_folder(folder, notes)
+        above = next((parent for parent in folder.parents if parent in runs), None)
+        drawn = [] if above is None else _curve(read, folder.relative_to(above).as_posix())
+        if above is not None and drawn:
+            runs[above] = replace(runs[above], points=merge_steps([*runs[above].points, *drawn])[0])
+        elif above == folder.parent and read.settings and len(read.points) < 2:
+            closing.append((above, read))
+        else:
+            runs[folder] = read
+    for above, read in closing:  # after all curves, so that final values go to the last step
+        final = {name: value for point in read.points for name, value in point.items() if name != STEP}
+        settings = {**runs[above].settings, **read.settings}
+        runs[above] = replace(runs[above], settings=settings, points=add_to_last(runs[above].points, final))
     names = folder_names(list(runs), [Path(source) for source in sources])
     named = tuple(replace(run, name=name) for name, run in zip(names, runs.values(), strict=True))
     return Log(", ".join(sources), named, notes=tuple(notes))
+
+
+def _read_folder(folder: Path, notes: list[str]) -> LoggedRun:
+    """All event files of a folder, in the order of their names, which is that of time."""
+    points: list[Point] = []
+    settings: dict[str, Any] = {}
+    for file in sorted(folder.glob("*tfevents*")):
+        logged, hyperparameters, said = read_file(file)
+        points += logged
+        settings |= hyperparameters
+        notes += said
+    merged, replaced = merge_steps(points)
+    if replaced:
+        notes.append(f"{folder}: {logged_again(replaced)}")
+    return LoggedRun("", merged, settings)
+
+
+def _curve(run: LoggedRun, below: str) -> list[Point]:
+    """The points of `add_scalars(tag, {name: value})` as `tag/name`; none if the folder is not such a one's.
+
+    It has that tag alone. torch calls it `tag_name`, with no `/` left in the tag, and tensorboardX `tag/name`.
+    """
+    tags = {tag for point in run.points for tag in point} - {STEP}
+    if len(tags) != 1 or run.settings:
+        return []
+    (tag,) = tags
+    begins = next((start for start in (f"{tag.replace('/', '_')}_", f"{tag}/") if below.startswith(start)), "")
+    name = below.removeprefix(begins)
+    return [{STEP: point[STEP], f"{tag}/{name}": point[tag]} for point in run.points] if begins and name else []
 
 
 def _files(path: Path) -> list[Path]:

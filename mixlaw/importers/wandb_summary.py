@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mixlaw.importers.base import Point
+from mixlaw.importers.base import Point, add_to_last
 from mixlaw.importers.nested import flatten
 
 ABOUT = "wandb."
@@ -16,11 +16,8 @@ def with_summary(points: Sequence[Point], summary: Mapping[str, Any]) -> tuple[P
     A summary holds the last value of all that was logged, which the history has already, and what was set at the end:
     `run.summary["eval/web_loss"] = 2.4`. Without a history it is a point by itself.
     """
-    logged = {name for point in points for name in point}
-    alone = {name: value for name, value in flatten(summary).items() if name not in logged and not name.startswith("_")}
-    if not alone:
-        return tuple(points)
-    return (*points[:-1], {**(points[-1] if points else {}), **alone})
+    values = flatten(summary)
+    return add_to_last(points, {name: value for name, value in values.items() if not name.startswith("_")})
 
 
 def about(facts: Mapping[str, Any]) -> dict[str, str]:

@@ -52,6 +52,9 @@ def test_losses_logged_apart_at_the_same_tokens_are_one_row() -> None:
     clash = ({"tokens": 1000, "eval/web": 2.5}, {"tokens": 1000, "eval/web": 2.6})
     with pytest.raises(Refused, match=r"run 'a' has several values of loss.web at 1000 tokens"):
         frame(log(points=clash))
+    budget = {**SETTINGS, "tokens": 5000}
+    with pytest.raises(Refused, match="at 5000 tokens; they are of steps 0, 10, 20: say the tokens of each step"):
+        frame(log(budget))
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,18 @@ def test_cells_that_hold_objects_are_read_as_such(tmp_path: Path) -> None:
     assert read_log((str(tmp_path / "x.parquet"),)).runs == read_log((lines,)).runs
 
 
+def test_each_file_may_be_a_run_that_is_called_after_it(tmp_path: Path) -> None:
+    """As Lightning's CSVLogger writes `version_0/metrics.csv`, and many a script `<run>.csv`."""
+    for folder in ("version_0", "version_1"):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder, "metrics.csv", "step,val_loss,train_loss\n10,2.5,\n20,,3.0\n")
+    paths = tuple(str(tmp_path / f"version_{number}" / "metrics.csv") for number in (0, 1))
+    names = [path.removesuffix(".csv") for path in paths]
+    assert [run.name for run in read_log(paths, reading=Reading(run_column="{file}")).runs] == names
+    (run,) = read_log(paths[:1], reading=Reading(run_column="{file}")).runs
+    assert run.name == "metrics" and run.points[1] == {"{file}": "metrics", "step": 20, "train_loss": 3.0}
+
+
 def test_a_run_table_of_ours_is_a_table_like_any_other(tmp_path: Path) -> None:
     path = write(tmp_path, "runs.csv", "run,params,tokens,group,mix.web,loss.web\na,5,10,swarm,1,2.5\n")
     table = assemble(read_log((path,)), Choices())

@@ -41,6 +41,19 @@ def scalar(message: Encoder) -> Writer:
     return make
 
 
+@pytest.fixture
+def hyperparameters(message: Encoder) -> Writer:
+    """An event with the hyperparameters of a run: 2 is a number's field, 3 a text's."""
+
+    def make(pairs: dict[str, tuple[int, float | str]]) -> bytes:
+        start = message([(1, message([(1, name), (2, message([held]))])) for name, held in pairs.items()])
+        plugin = message([(1, "hparams"), (2, message([(3, start)]))])
+        value = message([(1, "_hparams_/session_start_info"), (9, message([(1, plugin)]))])
+        return message([(5, message([(1, value)]))])
+
+    return make
+
+
 def test_the_checksum_is_that_of_the_format() -> None:
     """CRC-32C of "123456789" is E3069283 (RFC 3720, B.4 gives its kin); masked as TensorFlow does."""
     masked = ((0xE3069283 >> 15 | 0xE3069283 << 17) + 0xA282EAD8) & 0xFFFFFFFF
@@ -69,18 +82,51 @@ def test_a_restart_replaces_what_it_logs_again_and_says_so(tmp_path: Path, scala
 
 
 def test_hyperparameters_of_the_folder_below_are_settings_of_the_run(
-    tmp_path: Path, scalar: Writer, message: Encoder
+    tmp_path: Path, scalar: Writer, hyperparameters: Writer
 ) -> None:
     (tmp_path / "a" / "1699").mkdir(parents=True)
     (tmp_path / "a" / "events.out.tfevents.1.host").write_bytes(framed([scalar(10, "loss.web", 3.0)]))
-    pairs = {"mix.web": (2, 0.75), "note": (3, "text")}
-    start = message([(1, message([(1, name), (2, message([held]))])) for name, held in pairs.items()])
-    plugin = message([(1, "hparams"), (2, message([(3, start)]))])
-    value = message([(1, "_hparams_/session_start_info"), (9, message([(1, plugin)]))])
-    event = message([(5, message([(1, value)]))])
+    event = hyperparameters({"mix.web": (2, 0.75), "note": (3, "text")})
     (tmp_path / "a" / "1699" / "events.out.tfevents.1.host").write_bytes(framed([event]))
     (run,) = read_log((str(tmp_path),)).runs
     assert run.name == "a" and run.settings == {"mix.web": 0.75, "note": "text"}
+
+
+@pytest.mark.parametrize("folder", ["eval_loss_{}", "eval/loss/{}"])
+def test_every_curve_of_one_chart_is_one_of_the_run_above(tmp_path: Path, scalar: Writer, folder: str) -> None:
+    """torch's `add_scalars` writes each curve into a folder of its own, and so does tensorboardX."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "events.out.tfevents.1.host").write_bytes(framed([scalar(10, "tokens", 1000.0)]))
+    for name, value in (("web", 2.5), ("code_2", 1.5)):
+        place = tmp_path / "a" / folder.format(name)
+        place.mkdir(parents=True)
+        (place / "events.out.tfevents.1.host").write_bytes(framed([scalar(10, "eval/loss", value)]))
+    (run,) = read_log((str(tmp_path),)).runs
+    assert run.name == "a"
+    assert run.points == ({"step": 10, "tokens": 1000.0, "eval/loss/web": 2.5, "eval/loss/code_2": 1.5},)
+
+
+def test_a_run_below_another_stays_one_though_it_has_hyperparameters(
+    tmp_path: Path, scalar: Writer, hyperparameters: Writer
+) -> None:
+    """As of a stray event file in the folder of all runs, and runs of Lightning below it."""
+    (tmp_path / "version_0").mkdir()
+    (tmp_path / "events.out.tfevents.1.host").write_bytes(framed([scalar(10, "x", 3.0)]))
+    below = framed([hyperparameters({"mix.web": (2, 0.75)}), scalar(9, "val", 3.0), scalar(19, "val", 2.0)])
+    (tmp_path / "version_0" / "events.out.tfevents.1.host").write_bytes(below)
+    runs = {run.name: run for run in read_log((str(tmp_path),)).runs}
+    assert len(runs) == 2 and runs["version_0"].settings == {"mix.web": 0.75} and len(runs["version_0"].points) == 2
+
+
+def test_final_values_beside_hyperparameters_belong_to_the_last_point(
+    tmp_path: Path, scalar: Writer, hyperparameters: Writer
+) -> None:
+    (tmp_path / "a" / "1699").mkdir(parents=True)
+    (tmp_path / "a" / "events.out.tfevents.1.host").write_bytes(framed([scalar(10, "x", 3.0), scalar(20, "x", 2.0)]))
+    below = framed([hyperparameters({"mix.web": (2, 0.75)}), scalar(0, "final/web", 2.5), scalar(0, "x", 9.0)])
+    (tmp_path / "a" / "1699" / "events.out.tfevents.1.host").write_bytes(below)
+    (run,) = read_log((str(tmp_path),)).runs
+    assert run.points == ({"step": 10, "x": 3.0}, {"step": 20, "x": 2.0, "final/web": 2.5})
 
 
 def test_a_file_cut_short_or_damaged_keeps_what_comes_before(tmp_path: Path, scalar: Writer) -> None:
