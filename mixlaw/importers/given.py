@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mixlaw.errors import Refused
-from mixlaw.importers.table import read_frame
+from mixlaw.importers.frames import read_frame
 from mixlaw.mixture import Mixture
 from mixlaw.runs import MIX
 

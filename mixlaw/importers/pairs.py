@@ -7,7 +7,7 @@ import pandas as pd
 
 from mixlaw.errors import Refused
 from mixlaw.importers.base import LoggedRun
-from mixlaw.importers.table import read_frame
+from mixlaw.importers.frames import read_frame
 from mixlaw.wording import counted
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from mixlaw.errors import Refused
 from mixlaw.importers.base import Importer, Log, LoggedRun, Reading
+from mixlaw.importers.frames import read_frame
 from mixlaw.importers.pairs import join
-from mixlaw.importers.table import read_frame
 
 DOMAIN, LOSS = "train_", "metric/"
 RULES = ("mix.*=mix.train_*", "loss.*=metric/*_val_loss")

@@ -1,5 +1,6 @@
 """What one run and its points say, as rows of a run table."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ from mixlaw.errors import Refused, one_of
 from mixlaw.importers.base import STEP, LoggedRun, Point
 from mixlaw.importers.choices import Choices
 from mixlaw.runs import LOSS, MIX
+from mixlaw.wording import from_words
 
 ONCE = ("params", "seed", "group", "kind")
 """What a run has one of, so that it need not be logged at every point."""
@@ -131,7 +133,13 @@ def _row(
 
 
 def _number(value: Any, column: str, run: LoggedRun) -> float:
+    """A number, also as people write it: 12%, 410M."""
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise Refused(f"run '{run.name}': {column} is {value!r}, not a number; map another name to it") from None
+        meant = from_words(value) if isinstance(value, str) else None
+    if meant is None:
+        comma = isinstance(value, str) and re.fullmatch(r"\s*\d+,\d+\s*", value)
+        mend = f"write {value.strip().replace(',', '.')}" if comma else "map another name to it"
+        raise Refused(f"run '{run.name}': {column} is {value!r}, not a number; {mend}")
+    return meant

@@ -1,23 +1,15 @@
 """Tables of one's own: csv, jsonl or parquet, wide (one column a metric) or long (one row a metric)."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mixlaw.csv_files import read_csv
 from mixlaw.errors import Refused, one_of
-from mixlaw.files import read_text
 from mixlaw.importers.base import Importer, Log, LoggedRun, Reading, folder_names
+from mixlaw.importers.frames import COMPRESSED, SUFFIXES, has_semicolons, kind_of, read_frame
 from mixlaw.importers.nested import flatten
-
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
-
-
-IDENTIFIERS = ("run", "run_id", "name", "index")
-"""Columns that are text even where they look like numbers: `007` is no 7."""
 
 FILE = "{file}"
 """What `--map run=` says where each table is of one run, which is called after it."""
@@ -26,36 +18,11 @@ RUN_NAMES = ("run_name", "run name", "run_id", "name", "experiment", "model", "i
 """Names, in small letters, under which tables of others hold what we call `run`."""
 
 
-def read_frame(path: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Read a table as it stands; blank cells stay blank, and identifiers and the columns `text` are text.
-
-    Raises:
-        Refused: naming the file and what is wrong with it.
-    """
-    if path.suffix.lower() not in SUFFIXES:
-        raise Refused(f"{path} is no table: a table is {', '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise Refused(f"{path} does not exist; check the path")
-    if path.suffix.lower() == ".jsonl":
-        return pd.DataFrame([_row(path, number, line) for number, line in _lines(path)])
-    try:
-        if path.suffix.lower() == ".parquet":
-            return pd.read_parquet(path)
-        separator = "\t" if path.suffix.lower() == ".tsv" else ","
-        return read_csv(path, (*IDENTIFIERS, *text), separator)
-    except ImportError:
-        raise Refused(f"{path}: parquet needs pyarrow; install mixlaw[parquet], or use csv") from None
-    except Refused:
-        raise
-    except (ValueError, OSError) as error:
-        raise Refused(f"{path} cannot be read as a table: {error}") from None
-
-
 def read(sources: tuple[str, ...], reading: Reading) -> Log:
     """Rows of all tables, by run; a long table is turned wide first."""
     runs: dict[str, list[dict[str, Any]]] = {}
     files = list(dict.fromkeys(sources))
-    names = dict(zip(files, folder_names([Path(file).with_suffix("") for file in files], ()), strict=True))
+    names = dict(zip(files, folder_names([_bare(Path(file)) for file in files], ()), strict=True))
     for source in files:
         frame = read_frame(Path(source), (reading.run_column,))
         if not len(frame):
@@ -78,7 +45,12 @@ def read(sources: tuple[str, ...], reading: Reading) -> Log:
             runs.setdefault(_name(named[reading.run_column]), []).append(named | flatten(_lists(filled)))
     found = tuple(LoggedRun(name, tuple(points)) for name, points in runs.items())
     kept = {name for points in runs.values() for point in points for name in point} & {"group", "kind"}
-    return Log(", ".join(sources), found, tuple(f"{name}={name}" for name in sorted(kept)))
+    notes = [
+        f"{file}: semicolons between its columns, so that a comma within a number is its decimal point"
+        for file in files
+        if has_semicolons(Path(file))
+    ]
+    return Log(", ".join(sources), found, tuple(f"{name}={name}" for name in sorted(kept)), tuple(notes))
 
 
 def widen(frame: pd.DataFrame, long: tuple[str, str], source: str) -> pd.DataFrame:
@@ -105,18 +77,9 @@ def _likely_run(frame: pd.DataFrame) -> str:
     return next((names[name] for name in RUN_NAMES if name in names), "COLUMN")
 
 
-def _lines(path: Path) -> list[tuple[int, str]]:
-    return [(number, line) for number, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
-
-
-def _row(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise Refused(f"{path}: line {number} is not JSON ({error}); correct or delete it") from None
-    if not isinstance(row, dict):
-        raise Refused(f"{path}: line {number} is not an object; write one {{column: value}} a line")
-    return row
+def _bare(path: Path) -> Path:
+    """A file's path without what says its kind."""
+    return (path.with_suffix("") if path.suffix.lower() == COMPRESSED else path).with_suffix("")
 
 
 def _blank(value: Any) -> bool:
@@ -134,7 +97,7 @@ def _name(value: Any) -> str:
 
 IMPORTER = Importer(
     name="table",
-    description="a table of one's own (.csv, .tsv, .jsonl, .parquet), wide or long",
-    recognises=lambda path: path.is_file() and path.suffix.lower() in SUFFIXES,
+    description="a table of one's own (.csv, .tsv, .jsonl, .parquet; .gz too), wide or long",
+    recognises=lambda path: path.is_file() and kind_of(path) in SUFFIXES,
     read=read,
 )

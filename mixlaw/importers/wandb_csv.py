@@ -14,8 +14,8 @@ import pandas as pd
 from mixlaw.errors import Refused
 from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Reading, unique_names
 from mixlaw.importers.choices import listed
+from mixlaw.importers.frames import read_frame
 from mixlaw.importers.nested import flatten
-from mixlaw.importers.table import read_frame
 from mixlaw.wording import counted, logged_again
 
 NAME, STATE = "Name", "State"

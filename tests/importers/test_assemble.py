@@ -219,6 +219,13 @@ def test_what_a_run_has_one_of_may_be_logged_once() -> None:
         frame(log({"params": 1}, points=({**first, **mixture}, moved, *rest)))
 
 
+def test_numbers_as_people_write_them_are_read() -> None:
+    table = frame(log({"mix.web": "75%", "mix.code": "25 %", "params": "410M"}))
+    assert table["mix.web"].tolist() == [0.75] * 2 and table["params"].tolist() == [410_000_000] * 2
+    with pytest.raises(Refused, match=r"run 'a': mix.web is '0,75', not a number; write 0.75"):
+        frame(log({"mix.web": "0,75", "mix.code": 0.25, "params": 1}))
+
+
 def test_a_setting_that_is_called_like_a_loss_is_none() -> None:
     table = frame(log({**SETTINGS, "eval/books": 2.0}))
     assert not table.get("loss.books", pd.Series(dtype=float)).notna().any()

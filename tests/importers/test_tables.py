@@ -1,5 +1,6 @@
 """Tables of one's own, and the pairs of RegMix and Olmix."""
 
+import gzip
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ from mixlaw.importers.choices import Choices
 
 
 def write(folder: Path, name: str, text: str) -> str:
-    (folder / name).write_text(text)
+    (folder / name).write_text(text, encoding="utf-8", newline="")
     return str(folder / name)
 
 
@@ -129,6 +130,27 @@ def test_cells_that_hold_objects_are_read_as_such(tmp_path: Path) -> None:
     assert read_log((lines,)).runs[0].points == ({"run": "a", "mix.web": 1.0, "parts.0": 0.5, "parts.1": 0.5},)
     pd.DataFrame({"run": ["a"], "parts": [[0.5, 0.5]], "mix": [{"web": 1.0}]}).to_parquet(tmp_path / "x.parquet")
     assert read_log((str(tmp_path / "x.parquet"),)).runs == read_log((lines,)).runs
+
+
+def test_a_table_of_a_spreadsheet_with_decimal_commas_is_read_and_said_to_be(tmp_path: Path) -> None:
+    text = "\ufeffrun;tokens;web;code;note\r\n007;10;2,5;1,5e-1;a,b\r\n08;20;3;;2,5\r\n"
+    log = read_log((write(tmp_path, "log.csv", text),))
+    assert log.runs[0].points == ({"run": "007", "tokens": 10, "web": 2.5, "code": 0.15, "note": "a,b"},)
+    assert log.runs[1].points == ({"run": "08", "tokens": 20, "web": 3.0, "note": "2,5"},)
+    assert any("a comma within a number is its decimal point" in note for note in log.notes)
+
+
+@pytest.mark.parametrize("name", ["log.csv.gz", "log.jsonl.gz"])
+def test_a_compressed_table_is_read_as_it_was(tmp_path: Path, name: str) -> None:
+    text = "run,web\na,2.5\n" if "csv" in name else '{"run": "a", "web": 2.5}\n'
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()))
+    assert read_log((str(tmp_path / name),)).runs[0].points == ({"run": "a", "web": 2.5},)
+    (tmp_path / name).write_bytes(gzip.compress(text.encode())[:-9])
+    with pytest.raises(Refused, match=rf"{name} cannot be decompressed"):
+        read_log((str(tmp_path / name),))
+    (tmp_path / name).write_bytes(gzip.compress(b"{"))
+    with pytest.raises(Refused, match=rf"{name}"):
+        read_log((str(tmp_path / name),))
 
 
 def test_each_file_may_be_a_run_that_is_called_after_it(tmp_path: Path) -> None:
