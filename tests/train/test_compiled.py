@@ -10,6 +10,7 @@ import torch
 from mixlaw.corpus.shards import open_corpus
 from mixlaw.mixture import Mixture
 from mixlaw.plan import Training
+from mixlaw.train.cross_entropy import token_head_loss
 from mixlaw.train.device import Compute
 from mixlaw.train.ladder import Shape
 from mixlaw.train.loop import PackRun
@@ -93,3 +94,28 @@ def test_the_blocks_of_a_decoder_share_what_was_compiled_and_compute_what_a_pack
     pack.losses(batch, turn).sum().backward()
     for ours, theirs in zip(decoder.whole(decoder.slopes()), pack.slopes(), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_a_compiled_step_keeps_no_more_of_weighed_losses_than_a_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler would keep what is computed twice, where it saw that it is the same."""
+    monkeypatch.setattr("mixlaw.train.cross_entropy.PIECE_ELEMENTS", 64 * 500)
+    monkeypatch.setattr("mixlaw.train.cross_entropy.KEPT_ELEMENTS", 200 * 500 - 1)
+    generator, saved = torch.Generator().manual_seed(2), []
+    hidden = torch.randn(1, 200, 8, generator=generator, requires_grad=True)
+    head = torch.randn(1, 500, 8, generator=generator, requires_grad=True)
+    labels = torch.randint(500, (1, 200), generator=generator)
+
+    def weighed(hidden: torch.Tensor, head: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return token_head_loss(2 * hidden, head, labels)
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        saved.append(tensor.numel())
+        return tensor
+
+    found = []
+    for function in (weighed, torch.compile(weighed, dynamic=False, backend="aot_eager")):
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            losses = function(hidden, head, labels)
+        found.append(torch.autograd.grad((losses * losses.detach()).sum(), (hidden, head)))
+    assert max(saved) <= head.numel()
+    torch.testing.assert_close(found[1], found[0])

@@ -65,6 +65,45 @@ def test_pieces_of_the_tokens_change_neither_losses_nor_gradients(monkeypatch: p
     torch.testing.assert_close(torch.autograd.grad((ours * weights).sum(), (hidden, head)), expected)
 
 
+def losses_and_gradients(dtype: torch.dtype, tokens: int, vocabulary: int) -> tuple[list[torch.Tensor], int]:
+    """Losses of tokens weighed by their losses, gradients; and how many numbers autograd kept for them."""
+    generator = torch.Generator().manual_seed(5)
+    hidden = torch.randn(2, tokens, 8, generator=generator, requires_grad=True)
+    head = torch.randn(2, vocabulary, 8, generator=generator, requires_grad=True)
+    labels = torch.randint(vocabulary, (2, tokens), generator=generator)
+    saved: list[int] = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        saved.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            losses = token_head_loss(hidden, head, labels)
+        kept = sum(saved)
+    found = torch.autograd.grad((losses * losses.detach().softmax(1)).sum(), (hidden, head))
+    return [losses.detach(), *found], kept
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_logits_that_are_computed_again_change_no_bit(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mixlaw.train.cross_entropy.PIECE_ELEMENTS", 64 * 2 * 300)
+    kept, _ = losses_and_gradients(dtype, 200, 300)
+    monkeypatch.setattr("mixlaw.train.cross_entropy.KEPT_ELEMENTS", 200 * 2 * 300 - 1)
+    again, _ = losses_and_gradients(dtype, 200, 300)
+    for ours, theirs in zip(again, kept, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_what_weighed_losses_keep_stays_bounded_however_many_logits_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mixlaw.train.cross_entropy.KEPT_ELEMENTS", 100_000)
+    for tokens, vocabulary in ((100, 400), (125, 400), (126, 400), (500, 400), (500, 4000)):
+        logits, inputs = 2 * tokens * vocabulary, 2 * (9 * tokens + 8 * vocabulary)
+        _, kept = losses_and_gradients(torch.float32, tokens, vocabulary)
+        extremes = 2 * 2 * tokens  # of every token the largest logit, or none, and the sum of its exponentials
+        assert kept - inputs == (logits + extremes // 2 if logits <= 100_000 else extremes)
+
+
 def test_in_bfloat16_both_passes_multiply_in_bfloat16(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
     pack = Pack(LAYOUT, *(buffer.detach().float() for buffer in pack.buffers))
     turn, original, kinds = rotary(32, 8, CPU, torch.float32), torch.bmm, []
