@@ -11,9 +11,9 @@ import pandas as pd
 from mixlaw.errors import Refused
 from mixlaw.importers.base import Log, LoggedRun
 from mixlaw.importers.choices import Choices, Roles, choose_runs, listed, roles_of
-from mixlaw.importers.likely import likely_count, likely_losses, likely_mixture
+from mixlaw.importers.likely import likely_count, likely_losses, likely_mixture, likely_unit
 from mixlaw.importers.rows import rows_of, says_itself
-from mixlaw.importers.units import in_nats
+from mixlaw.importers.units import LossUnit, in_nats
 from mixlaw.mixture import ROUNDING
 from mixlaw.runs import LOSS, MIX, RunTable, check_runs, with_whole_counts
 from mixlaw.wording import counted
@@ -45,9 +45,11 @@ def assemble(log: Log, choices: Choices) -> RunTable:
         silent += [] if said else [run.name]
     if not rows:
         like = likely_losses(log.names)
-        raise Refused(f"{log.source}: {_no_loss(log, columns)}; say which names are losses, as in --map '{like}'")
+        unit = "" if likely_unit(like) == LossUnit.NATS else f" --unit {likely_unit(like)}"
+        raise Refused(f"{log.source}: {_no_loss(log, columns)}; say which names are losses, as in --map '{like}'{unit}")
     _check_complete(rows, columns)
     notes = [*log.notes, *left_out, *_about_names(runs, columns, choices), *_about_silence(silent)]
+    notes += _about_units(columns, choices)
     diverged = {str(row["run"]) for row in rows if _diverged(row)}
     frame = pd.DataFrame(rows)
     for step in (_trained, _merge, _zeros):
@@ -104,6 +106,17 @@ def _check_complete(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str
         which = "" if one else f" ({listed(lacking)})"
         more = f"; of {counted(runs, 'run')}, --except RUN leaves one out" if len(lacking) < runs else ""
         raise Refused(f"{who} no {_called(column)}, and it is not guessed{which}; {remedy}{more}")
+
+
+def _about_units(columns: Mapping[str, str], choices: Choices) -> list[str]:
+    """Losses that are called after another unit than the one they are taken in, in words."""
+    logged = [name for column, name in columns.items() if column.startswith(LOSS)]
+    other = next((name for name in logged if likely_unit(name) not in (LossUnit.NATS, choices.unit)), None)
+    if other is None:
+        return []
+    return [
+        f"'{other}' is taken as {choices.unit}, as is every loss; --unit {likely_unit(other)} if it is called rightly"
+    ]
 
 
 def _about_silence(silent: Sequence[str]) -> list[str]:

@@ -6,7 +6,20 @@ from itertools import takewhile
 from typing import Any
 
 from mixlaw.importers.base import Log, LoggedRun
+from mixlaw.importers.units import LossUnit
 from mixlaw.mixture import ROUNDING
+
+LOSSES = ("loss", "bits_per_byte", "bpb", "perplexity", "ppl", "cross_entropy", "nll")
+"""What losses are called; the first that some name has counts."""
+
+VALIDATION = ("eval", "val", "test", "held")
+
+UNITS = {
+    "bits_per_byte": LossUnit.BITS_PER_BYTE,
+    "bpb": LossUnit.BITS_PER_BYTE,
+    "perplexity": LossUnit.PERPLEXITY,
+    "ppl": LossUnit.PERPLEXITY,
+}
 
 SEPARATORS = "./:_- "
 """Between the name of a mixture and that of a domain: `data.mixture.web`, `web_share`."""
@@ -14,7 +27,10 @@ SEPARATORS = "./:_- "
 
 def likely_losses(names: Iterable[str]) -> str:
     """The rule that would take the names that look like losses of validation sets; one for show where none does."""
-    found = [name for name in names if "loss" in name.lower() and "train" not in name.lower()]
+    names = [name for name in names if "train" not in name.lower()]
+    found = next((like for word in LOSSES if (like := [name for name in names if word in name.lower()])), [])
+    held_out = [name for name in found if any(word in name.lower() for word in VALIDATION)]
+    found = held_out or found
     if len(found) == 1:
         return f"loss.NAME={found[0]}"
     words = [re.findall(r"[A-Za-z0-9]+|[^A-Za-z0-9]+", name) for name in found]
@@ -22,6 +38,12 @@ def likely_losses(names: Iterable[str]) -> str:
     if (before or after) and all(len(name) > len(before) + len(after) for name in found):
         return f"loss.*={before}*{after}"
     return "loss.*=eval/*"
+
+
+def likely_unit(name: str) -> LossUnit:
+    """The unit that a name says its values are in: nats if it says none."""
+    small = name.lower()
+    return next((unit for word, unit in UNITS.items() if word in small), LossUnit.NATS)
 
 
 def likely_count(column: str, names: Iterable[str]) -> str | None:

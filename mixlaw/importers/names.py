@@ -9,6 +9,7 @@ from mixlaw.runs import MIX
 NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 THOUSANDS = {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 PLAIN = ("params", "tokens", "seed", "step", "lr")
+RUN = "run"
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class NamePattern:
     """A pattern with fields in braces.
 
     `{mix.web}` is a proportion and `{mix.web%}` one in percent; `{params}` and `{tokens}` may end in k, M, B or T;
-    `{seed}`, `{step}` and `{lr}` are numbers; `{_}` is any text, left unread. All else is itself.
+    `{seed}`, `{step}` and `{lr}` are numbers; `{run}` is the part of the name that its checkpoints share, if each was
+    logged as a run; `{_}` is any text, left unread. All else is itself.
     """
 
     text: str
@@ -32,7 +34,7 @@ class NamePattern:
         """Whether a run's name is of the pattern."""
         return self.expression.fullmatch(run) is not None
 
-    def read(self, run: str) -> dict[str, float]:
+    def read(self, run: str) -> dict[str, float | str]:
         """What a run's name says, by column of the run table.
 
         Raises:
@@ -43,8 +45,11 @@ class NamePattern:
             raise Refused(
                 f"the name of run '{run}' is not like '{self.text}'; correct the pattern, or choose runs with --only"
             )
-        values = {}
+        values: dict[str, float | str] = {}
         for number, (name, column) in enumerate(zip(self.fields, self.columns, strict=True)):
+            if name == RUN:
+                values[column] = match[f"f{number}"]
+                continue
             value = _number(match[f"f{number}"])
             values[column] = value / 100 if name.endswith("%") else value
         return values
@@ -65,13 +70,13 @@ def parse_pattern(text: str) -> NamePattern:
             expression += ".*?"
         else:
             name = part[1:-1]
-            known = name in PLAIN or (name.startswith(MIX) and name.rstrip("%") != MIX)
+            known = name in (*PLAIN, RUN) or (name.startswith(MIX) and name.rstrip("%") != MIX)
             if not known or name in fields:
                 raise Refused(
                     f"'{part}' in '{text}' {'stands twice' if name in fields else 'is no field'}; a name may hold "
-                    f"{{mix.DOMAIN}}, {{mix.DOMAIN%}}, {', '.join(f'{{{each}}}' for each in PLAIN)} and {{_}}"
+                    f"{{mix.DOMAIN}}, {{mix.DOMAIN%}}, {', '.join(f'{{{each}}}' for each in (*PLAIN, RUN))} and {{_}}"
                 )
-            expression += f"(?P<f{len(fields)}>{NUMBER}[kKmMbBgGtT]?)"
+            expression += f"(?P<f{len(fields)}>{'.+' if name == RUN else f'{NUMBER}[kKmMbBgGtT]?'})"
             fields.append(name)
     if not fields:
         raise Refused(f"'{text}' has no field; write, say, '{{params}}-web{{mix.web}}-code{{mix.code}}'")

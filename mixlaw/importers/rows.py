@@ -47,7 +47,7 @@ def _facts(run: LoggedRun, columns: Mapping[str, str], choices: Choices) -> dict
     named = choices.pattern is not None and not says_itself(run, columns, choices)
     said = choices.pattern.read(name) if choices.pattern is not None and named else {}
     if choices.given:
-        said = {**said, **_given(name, choices.given)}
+        said = {**said, **_given(str(said.get("run", name)), choices.given)}
     if any(column.startswith(MIX) for column in said):
         logged = {column: value for column, value in logged.items() if not column.startswith(MIX)}
     constant = {} if choices.params is None else {"params": choices.params}

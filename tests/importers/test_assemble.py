@@ -226,6 +226,22 @@ def test_numbers_as_people_write_them_are_read() -> None:
         frame(log({"mix.web": "0,75", "mix.code": 0.25, "params": 1}))
 
 
+def test_checkpoints_logged_as_runs_become_rows_of_one() -> None:
+    runs = tuple(LoggedRun(f"a/step{step}", ({"eval/web": 3 - step / 1000},), {}) for step in (100, 200))
+    given = {"a": {"mix.web": 1.0, "params": 1.0}}
+    table = frame(Log("log", runs), pattern=parse_pattern("{run}/step{step}"), given=given)
+    assert table[["run", "step", "tokens"]].to_numpy().tolist() == [["a", 100, 10_000], ["a", 200, 20_000]]
+
+
+def test_a_loss_that_is_called_after_another_unit_is_named_and_taken_as_said() -> None:
+    named = log(points=({"step": 10, "eval/web_bpb": 0.75},))
+    table = assemble(named, Choices(rules=RULES, tokens_per_step=100.0))
+    assert table.losses.tolist() == [[0.75]]
+    assert any("'eval/web_bpb' is taken as nats, as is every loss; --unit bits-per-byte" in n for n in table.notes)
+    converted = assemble(named, Choices(rules=RULES, tokens_per_step=100.0, unit=LossUnit.BITS_PER_BYTE))
+    assert not any("is taken as" in note for note in converted.notes)
+
+
 def test_a_setting_that_is_called_like_a_loss_is_none() -> None:
     table = frame(log({**SETTINGS, "eval/books": 2.0}))
     assert not table.get("loss.books", pd.Series(dtype=float)).notna().any()

@@ -5,7 +5,7 @@ import pytest
 from mixlaw.errors import Refused
 from mixlaw.importers.base import Log, LoggedRun
 from mixlaw.importers.columns import parse_rule, resolve
-from mixlaw.importers.likely import likely_count, likely_losses, likely_mixture
+from mixlaw.importers.likely import likely_count, likely_losses, likely_mixture, likely_unit
 from mixlaw.importers.names import parse_pattern
 
 NAMES = ("eval/code_loss", "eval/web_loss", "lr", "mix.code", "mix.web", "step", "tokens", "train/loss")
@@ -74,6 +74,8 @@ def test_a_rule_that_does_not_fit_the_log_is_refused(rules: list[str], message: 
         (("eval/loss", "train/loss"), "loss.NAME=eval/loss"),
         (("eval/loss", "eval/web_loss"), "loss.*=eval/*"),
         (("eval/web", "step"), "loss.*=eval/*"),
+        (("eval_loss", "loss", "train_loss"), "loss.NAME=eval_loss"),
+        (("arc/acc", "code/bits_per_byte", "web/bits_per_byte"), "loss.*=*/bits_per_byte"),
     ],
 )
 def test_names_that_look_like_losses_are_told_with_the_rule_that_takes_them(names: tuple[str, ...], rule: str) -> None:
@@ -93,6 +95,18 @@ def test_names_whose_values_sum_to_one_are_told_with_the_rule_that_takes_them(
     settings: dict[str, object], rule: str | None
 ) -> None:
     assert likely_mixture(Log("log", (LoggedRun("a", (), settings), LoggedRun("b", (), {})))) == rule
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [("*/bits_per_byte", "bits-per-byte"), ("eval_ppl", "perplexity"), ("web_bpb", "bits-per-byte"), ("loss", "nats")],
+)
+def test_a_name_tells_the_unit_it_says(name: str, unit: str) -> None:
+    assert likely_unit(name) == unit
+
+
+def test_the_checkpoints_of_a_run_that_were_logged_apart_share_its_name() -> None:
+    assert parse_pattern("{run}/step{step}").read("web-0.5/a/step200") == {"run": "web-0.5/a", "step": 200.0}
 
 
 def test_names_of_counts_are_told() -> None:

@@ -82,10 +82,34 @@ def test_the_latest_results_of_each_model_are_a_run(tmp_path: Path) -> None:
     log = read_log((str(tmp_path),))
     assert {run.name: run.points[0]["web/bits_per_byte"] for run in log.runs} == {"a": 1.0, "b": 0.9}
     assert log.runs[0].points[0] == {"web/bits_per_byte": 1.0, "gsm8k/exact_match,strict-match": 0.25}
-    assert log.notes == (
-        "results_2026-01-01T00-00-00.json of b is older than results_2026-02-01T00-00-00.json; left out",
-    )
+    assert log.notes == ("b: of web, gsm8k the results before results_2026-02-01T00-00-00.json are left out",)
     assert importer_of((str(tmp_path),)).name == "lm-eval"
+
+
+def test_tasks_evaluated_one_after_the_other_are_one_run(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for month, task in enumerate(("web", "code"), 1):
+        content = json.dumps({"results": {task: {"bits_per_byte,none": month / 4}}})
+        (tmp_path / "a" / f"results_2026-0{month}-01T00-00-00.json").write_text(content)
+        (tmp_path / "a" / f"samples_{task}_2026-0{month}-01T00-00-00.jsonl").write_text("{}")
+    log = read_log((str(tmp_path),))
+    assert log.runs[0].points == ({"web/bits_per_byte": 0.25, "code/bits_per_byte": 0.5},) and not log.notes
+
+
+def test_results_of_older_versions_are_found_and_others_of_that_name_are_not(tmp_path: Path) -> None:
+    for model, more in (("a", {"versions": {}, "config": {}}), ("other", {})):
+        (tmp_path / model).mkdir()
+        (tmp_path / model / "results.json").write_text(json.dumps({"results": {"web": {"bpb": 1.0}}, **more}))
+    log = read_log((str(tmp_path),))
+    assert [(run.name, run.points) for run in log.runs] == [("a", ({"web/bpb": 1.0},))]
+    assert importer_of((str(tmp_path / "a" / "results.json"),)).name == "lm-eval"
+
+
+def test_files_named_one_by_one_are_runs_of_their_own(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.json").write_text(results(1.0))
+    paths = tuple(str(tmp_path / f"{name}.json") for name in ("a", "b"))
+    assert [run.name for run in read_log(paths, "lm-eval").runs] == ["a", "b"]
 
 
 @pytest.mark.parametrize("content", ["[]", '{"results": 1}', '{"results": {"web": 3}}'])
