@@ -8,12 +8,16 @@ from typing import Any
 from mixlaw.errors import Refused
 from mixlaw.launch.history import History, read_history
 from mixlaw.launch.job import RECORDS, models_folder
+from mixlaw.mixture import read_mixtures
 from mixlaw.plan import Training
 from mixlaw.train.members import Member, Setting
 from mixlaw.wording import counted
 
 SHOWN = 4
 """Differences that a refusal lists."""
+
+ROUNDED = 1e-4
+"""A mixtures file may give proportions in four digits."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,20 @@ class Standing:
                 f"{self.folder / RECORDS} holds {counted(len(dropped), 'run')} that the plan no longer has "
                 f"({', '.join(dropped[:SHOWN])}); put them back, or train the changed plan in another folder"
             )
+
+    def check_mixtures_file(self, path: Path) -> None:
+        """Refuse to replace a mixtures file that holds others than the planned: somebody meant those to be trained."""
+        if not path.exists():
+            return
+        planned = {member.group: member.mixture.as_dict() for member in self.members}
+        for name, mixture in read_mixtures(path).items():
+            shares, asked = mixture.as_dict(), planned.get(name, {})
+            if any(abs(shares.get(domain, 0.0) - asked.get(domain, 0.0)) > ROUNDED for domain in shares | asked):
+                raise Refused(
+                    f"{path} holds a mixture '{name}' that the plan would not train; it is not overwritten: to train "
+                    f'the mixtures of the file write file = "{path.name}" under [design] of the plan, to train the '
+                    "plan's design move the file away"
+                )
 
     def _is_done(self, member: Member) -> bool:
         training = self.setting.training

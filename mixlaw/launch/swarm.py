@@ -70,8 +70,8 @@ def train_swarm(
         The run table of all runs that did not fail; its notes name those that did.
 
     Raises:
-        Refused: for a plan that no longer describes runs already measured, another training in the same folder, or
-            no run that succeeded.
+        Refused: for a plan that no longer describes runs already measured, a `mixtures.csv` of other mixtures, another
+            training in the same folder, or no run that succeeded.
     """
     members = proxies(plan, mixtures)
     train_members(plan, members, folder, watch, workers)
@@ -128,6 +128,7 @@ def train_members(
         now.check_unchanged(shared)
         if not members[0].full:
             now.check_nothing_dropped()
+            now.check_mixtures_file(folder / MIXTURES)
         left = now.left
         tally = Tally(members, setting, corpus.vocabulary_size, watch)
         tally.failed |= set(now.failed) - {member.run for member in left}

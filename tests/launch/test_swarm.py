@@ -23,7 +23,7 @@ from mixlaw.launch.progress import Progress
 from mixlaw.launch.queue import Queue
 from mixlaw.launch.swarm import train_full, train_swarm
 from mixlaw.launch_plan import Launch
-from mixlaw.mixture import Mixture, read_mixtures
+from mixlaw.mixture import Mixture, read_mixtures, write_mixtures
 from mixlaw.plan import Plan
 from mixlaw.runs import read_runs
 from mixlaw.train.records import Writer, read_records
@@ -340,6 +340,22 @@ def test_a_plan_that_drops_runs_on_record_is_refused_and_one_that_adds_some_is_t
     assert len(set(table.runs)) == 10
     with pytest.raises(Refused, match=r"6 runs that the plan no longer has \(natural-0\.05M, "):
         swarm(plan_of(), tmp_path / "study")
+
+
+def test_a_mixtures_file_of_other_mixtures_is_neither_trained_over_nor_lost(plan_of: Planned, tmp_path: Path) -> None:
+    plan, folder = plan_of(), tmp_path / "study"
+    folder.mkdir()
+    planned = mixtures_of(plan)
+    mine = {**planned, "mine": planned["m001"]}
+    write_mixtures(folder / "mixtures.csv", mine)
+    with pytest.raises(Refused, match=r"'mine' that the plan would not train.*file = \"mixtures.csv\""):
+        swarm(plan, folder)
+    assert set(read_mixtures(folder / "mixtures.csv")) == set(mine)
+    write_mixtures(folder / "mixtures.csv", {**planned, "m001": planned["uniform"]})
+    with pytest.raises(Refused, match="'m001' that the plan would not train"):
+        swarm(plan, folder)
+    write_mixtures(folder / "mixtures.csv", planned)
+    swarm(plan, folder)
 
 
 def test_a_corpus_that_changed_is_refused(plan_of: Planned, tmp_path: Path, tiny_corpus: Path) -> None:
