@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo test test-slow test-browser notebooks quotes docs test-gpu test-slurm test-ray test-consumers test-consumers-312 test-consumers-source bench-published bench-migration bench-laws bench-priors bench-read-outs bench-surfaces bench-optimum bench-designs bench-order bench-swarm bench-online
+.PHONY: help demo test test-slow test-browser notebooks quotes docs test-gpu test-slurm test-ray test-consumers test-consumers-312 test-consumers-source bench-published bench-migration bench-laws bench-priors bench-read-outs bench-surfaces bench-tokens bench-optimum bench-designs bench-order bench-swarm bench-online
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -127,6 +127,9 @@ bench-priors: $(VENV)/installed  ## the priors of the laws halved and doubled, b
 
 bench-surfaces: $(VENV)/installed  ## laws over mixture, size and tokens beside Chinchilla, additive and joint
 	$(BIN)/python benchmarks/surfaces.py
+
+bench-tokens: $(VENV)/installed  ## falls in loss predicted from young checkpoints beside the measured ones
+	$(BIN)/python benchmarks/tokens.py
 
 bench-optimum: $(VENV)/installed  ## the certified solver beside another library's, and the regret of its choices
 	$(BIN)/python benchmarks/optimum.py

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from mixlaw.fitting.fit import fit
+from mixlaw.laws.reciprocal import Reciprocal
 from mixlaw.limits import Limits
 from mixlaw.mixture import read_mixture
 from mixlaw.optimize.critical import critical
 from mixlaw.optimize.schedule import schedule
 from mixlaw.runs import read_runs
 from mixlaw.study import Study, open_study, solve
+from mixlaw.surfaces.pooled import Pooled
 from mixlaw.weights import weights_of
 
 ROOT = Path(__file__).parents[1]
@@ -161,3 +163,24 @@ def test_the_schedule_study_says_what_its_runs_show() -> None:
         said = [float(number) for cell in row[1:] for number in re.findall(r"\d\.\d+", cell)]
         assert said == pytest.approx([loss, low, high, *measured], abs=6e-4)
         assert low < measured.min() and measured.max() < high
+
+
+def test_the_table_of_the_tokens_study_follows_from_its_run_table() -> None:
+    folder = ROOT / "runs" / "tokens"
+    table = read_runs(folder / "runs.csv")
+    young = Pooled.carry_from(table.where(table.tokens < 4.2e5), Reciprocal)
+    rows = [
+        [float(cell) for cell in line.split("|")[1:-1]]
+        for line in (folder / "README.md").read_text().splitlines()
+        if re.match(r"\| \d", line)
+    ]
+    assert [row[0] for row in rows] == sorted(set(table.params))
+    for params, *cells in rows:
+        expected = []
+        for tokens in (819_200, 1_638_400, 3_276_800):
+            there = table.where((table.params == params) & (table.tokens == tokens))
+            distance = np.abs(young.proportions[:, None] - there.proportions).max(axis=2)
+            expected += [young.losses_at(params, tokens)[distance.argmin(axis=0)].mean(), there.losses.mean()]
+        assert cells == pytest.approx(expected, abs=0.0006)
+    exponents = np.array([fit.curve.token_exponent.mean() for fit in Pooled.carry_from(table, Reciprocal).fits])
+    assert (exponents > 0.275).all() and (exponents < 0.325).all()

@@ -29,6 +29,12 @@ COVERED = 0.9
 """A backtest whose ratios are at least this share of those asked for counts as having their horizon."""
 
 
+UNTRIED = 0.3
+"""Error, as a share of the fall in loss that is predicted, of carrying losses to more tokens where no backtest tries
+that: root mean square of log(measured / predicted) on published runs and our own, each carried to four times the tokens
+from three checkpoints (`make bench-surfaces`)."""
+
+
 class Carries(Protocol):
     """What a backtest needs of a surface."""
 
@@ -147,28 +153,38 @@ def noise_of_runs(table: RunTable, surface: Carries) -> Array:
 
 
 def scale_error(
-    tests: Sequence[Backtest], params_ratio: float, tokens_ratio: float, targets: int
+    tests: Sequence[Backtest], params_ratio: float, tokens_ratio: float, fall: Array
 ) -> tuple[Array, tuple[str, ...]]:
     """Error of carrying losses so far, judged by the backtest of the nearest horizon, and what is to be said of it.
 
     A backtest that reaches as far in both directions is taken as it is. Else the one that falls least short of them is,
     and of several the one whose horizon is most like that asked for; a shorter one is stretched in proportion to it.
+    Where it tries no more tokens it tells of sizes only, and a share of the predicted fall is added.
+
+    Args:
+        tests: backtests of the surface.
+        params_ratio, tokens_ratio: the scale asked for over the largest measured, 1 at least.
+        fall: (V,) predicted fall in loss from the most tokens measured to those asked for, nats per token; NaN where
+            nothing is predicted.
 
     Returns:
         (V,) standard deviation in nats per token, and warnings: when no backtest reaches as far, that is said.
     """
     horizon = float(np.log(params_ratio) + np.log(tokens_ratio))
     if horizon <= 2 * SAME_SCALE:
-        return np.zeros(targets), ()
+        return np.zeros(len(fall)), ()
     asked = _said(params_ratio, tokens_ratio)
-    if not tests:
-        return np.zeros(targets), (
-            f"no backtest is possible at {asked}: the runs cannot be cut below their largest scale; the interval "
-            "rests on the fit alone",
-        )
     covering = [test for test in tests if test.covers(params_ratio, tokens_ratio)]
     if covering:
         return min(covering, key=lambda test: test.horizon).shared_error(), ()
+    untried = UNTRIED * np.abs(np.nan_to_num(fall)) if tokens_ratio > NEAR else np.zeros(len(fall))
+    guessed = f"{UNTRIED:.0%} of the fall in loss predicted for the tokens is taken as its error"
+    if not tests:
+        rests = f"the fit, and {guessed}" if untried.any() else "the fit alone"
+        return untried, (
+            f"no backtest is possible at {asked}: the runs cannot be cut below their largest scale; the interval "
+            f"rests on {rests}",
+        )
 
     def shortfall(test: Backtest) -> float:
         return max(0.0, float(np.log(params_ratio / test.params_ratio))) + max(
@@ -176,13 +192,16 @@ def scale_error(
         )
 
     nearest = min(tests, key=lambda test: (shortfall(test), abs(test.horizon - horizon)))
-    warning = (
-        f"no backtest reaches {asked}; the nearest that the runs admit, "
-        f"{_said(nearest.params_ratio, nearest.tokens_ratio)}, is stretched to it"
-    )
+    error, said = nearest.shared_error(), f"no backtest reaches {asked}"
     if tokens_ratio > NEAR and nearest.tokens_ratio <= 1 + SAME_SCALE:
-        warning += "; none tries more tokens, so the order of mixtures is to be trusted, their level less"
-    return nearest.shared_error() * max(1.0, horizon / nearest.horizon), (warning,)
+        stretch = max(1.0, float(np.log(params_ratio)) / nearest.horizon) if params_ratio > 1 + SAME_SCALE else 0.0
+        return np.hypot(error * stretch, untried), (
+            f"{said}, and none tries more tokens: {guessed}; the order of mixtures is to be trusted, their level less",
+        )
+    return error * max(1.0, horizon / nearest.horizon), (
+        f"{said}; the nearest that the runs admit, {_said(nearest.params_ratio, nearest.tokens_ratio)}, is stretched "
+        "to it",
+    )
 
 
 def _said(params_ratio: float, tokens_ratio: float) -> str:

@@ -12,7 +12,7 @@ from mixlaw.laws.base import MixingLaw
 from mixlaw.mixture import Array
 from mixlaw.runs import RunTable
 from mixlaw.surfaces.arrays import lists, numbers_of
-from mixlaw.surfaces.backtest import Backtest, backtests, noise_of_runs, scale_error
+from mixlaw.surfaces.backtest import Backtest, backtests, mean_of_known, noise_of_runs, scale_error
 from mixlaw.surfaces.base import FitAtScale, Surface
 from mixlaw.surfaces.reach import Reach
 from mixlaw.wording import counted
@@ -71,7 +71,9 @@ class CarriedSurface(Surface):
         carried = np.isfinite(losses).any(axis=1)
         proportions = self.proportions[carried]
         fit = self.family.fit(self.domains, self.targets, proportions, losses[carried])
-        error, said = scale_error(self.backtests, *self.reach.ratios(params, tokens), len(self.targets))
+        ratios = self.reach.ratios(params, tokens)
+        fall = mean_of_known(self.losses_at(params, tokens / ratios[1]) - losses)
+        error, said = scale_error(self.backtests, *ratios, fall)
         return FitAtScale(
             fit,
             proportions,

@@ -7,7 +7,6 @@ from mixlaw.surfaces.shared_curve import (
     PRIOR_OF_TERMS,
     SIZE_EXPONENT,
     TARGETS_ALIKE,
-    TOKEN_EXPONENT,
     Cells,
     SharedCurve,
 )
@@ -36,7 +35,7 @@ def curve_covariance(cells: Cells, curve: SharedCurve, *, interaction: bool, sha
     if shared_exponents:
         alike = 1 / (1 + TARGETS_ALIKE * (len(exponents) - 1))
         exponents = np.repeat(alike * exponents.sum(axis=0, keepdims=True), len(exponents), axis=0)
-    spread = np.linalg.inv(exponents + np.diag([SIZE_EXPONENT[1] ** -2, TOKEN_EXPONENT[1] ** -2]))
+    spread = np.linalg.inv(exponents + np.diag([SIZE_EXPONENT[1] ** -2, cells.token_exponent[1] ** -2]))
     covariance = np.zeros((len(spread), 6, 6))
     moved = response @ spread
     covariance[:, :4, :4] = np.linalg.inv(terms) + moved @ response.transpose(0, 2, 1)

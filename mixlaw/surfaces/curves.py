@@ -13,6 +13,9 @@ Index = NDArray[np.int64]
 SAME_SCALE = 0.01
 """Sizes and token counts within 1% are the same: nothing is extrapolated between them."""
 
+SETTLED = ("decayed", "read-out")
+"""Kinds of rows whose weights are settled: the end of a run whose rate was lowered, or an average along one."""
+
 MOST_CHECKPOINTS = 60
 """Checkpoints of one run that are kept."""
 
@@ -27,6 +30,7 @@ class TrainingCurves:
         params: (R,) model size.
         tokens: (R, P) increasing; NaN past the end of a run.
         losses: (R, P, V) nats per token; NaN where not measured.
+        settled: (R, P) whether the weights were: annealed or averaged, as the table says, or a run's only checkpoint.
         proportions: (G, M), each mixture once.
     """
 
@@ -35,6 +39,7 @@ class TrainingCurves:
     params: Array
     tokens: Array
     losses: Array
+    settled: NDArray[np.bool_]
     proportions: Array
 
     @property
@@ -62,12 +67,23 @@ def training_curves(table: RunTable) -> TrainingCurves:
     length = max(len(rows) for rows in rows_of)
     padded_tokens = np.full((len(names), length), np.nan)
     padded_losses = np.full((len(names), length, len(table.targets)), np.nan)
+    said, settled = _said_settled(table), np.zeros((len(names), length), dtype=bool)
     for run, rows in enumerate(rows_of):
         padded_tokens[run, : len(rows)] = tokens[rows]
         padded_losses[run, : len(rows)] = losses[rows]
+        settled[run, : len(rows)] = said[rows] | (len(rows) == 1)
     first = np.array([rows[0] for rows in rows_of])
     proportions = table.proportions[np.unique(mixtures, return_index=True)[1]]
-    return TrainingCurves(names, mixtures[first], table.params[first], padded_tokens, padded_losses, proportions)
+    return TrainingCurves(
+        names, mixtures[first], table.params[first], padded_tokens, padded_losses, settled, proportions
+    )
+
+
+def _said_settled(table: RunTable) -> NDArray[np.bool_]:
+    """(n,) where the table says that a row is of settled weights."""
+    if "kind" not in table.frame:
+        return np.zeros(len(table), dtype=bool)
+    return table.frame["kind"].isin(SETTLED).to_numpy()
 
 
 def distinct(values: Array, tolerance: float = SAME_SCALE) -> Array:

@@ -149,11 +149,14 @@ class ParametricSurface(Surface):
         """The law at one scale; None means the largest size, and the most tokens measured at it."""
         params, tokens = self.reach.scale(params, tokens)
         law = self._law(params, tokens)
-        error, said = scale_error(self.backtests, *self.reach.ratios(params, tokens), len(self.targets))
+        ratios = self.reach.ratios(params, tokens)
+        losses = law.predict(self.proportions)
+        fall = (self.losses_at(params, tokens / ratios[1]) - losses).mean(axis=0)
+        error, said = scale_error(self.backtests, *ratios, fall)
         return FitAtScale(
             self._fit_of(law),
             self.proportions,
-            law.predict(self.proportions) + self.offsets,
+            losses + self.offsets,
             np.arange(len(self.proportions)),
             np.maximum(error, self._shared_error(params, tokens)),
             (*self.reach.warnings(params, tokens), *said),

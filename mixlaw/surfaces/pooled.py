@@ -21,6 +21,7 @@ from mixlaw.surfaces.own_terms import OwnTerms
 from mixlaw.surfaces.power import EXPONENTS
 from mixlaw.surfaces.reach import Reach
 from mixlaw.surfaces.shared_curve import Cells, Rows, SharedCurve, fit_shared_curve
+from mixlaw.surfaces.youth import cells_by_youth
 from mixlaw.wording import in_words
 
 LEAST_STEP_EXPONENT = 0.4
@@ -231,7 +232,7 @@ def _fit_all(rows: Rows, mixtures: int) -> tuple[tuple[PooledFit, ...], Array]:
         noise = _noise(residual, rows, mixtures)
         off = np.where(np.isfinite(residual), np.abs(residual) / noise, np.inf)
         weights = np.where(np.isfinite(residual), np.minimum(1.0, OUTLIER / np.maximum(off, OUTLIER)), 0.0)
-    cells = Cells.of(rows, weights, noise)
+    cells = cells_by_youth(rows, weights, noise, lambda cells: _curve(cells, first))
     kinds = {(kind.interaction, kind.shared_exponents): kind for kind in SPECIFICATIONS}
     curves = {choices: _curve(cells, kind) for choices, kind in kinds.items()}
     owns = {choices: OwnTerms.of(rows, cells, curve, weights, noise, mixtures) for choices, curve in curves.items()}

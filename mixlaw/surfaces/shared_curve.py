@@ -16,6 +16,12 @@ SIZE_EXPONENT, TOKEN_EXPONENT = (0.25, 0.3), (0.6, 0.3)
 loss have 0.2 to 0.4 in size; the checkpoints of four published sets of runs of at most 410M have 0.44, 0.54, 0.79 and
 0.81 in tokens, of which this is the geometric mean. Two sizes, or a short run, say little more than that."""
 
+SETTLED_TOKEN_EXPONENT = (0.33, 0.3)
+"""The same in tokens where losses are those of settled weights: at the end of a run, or averaged. A run under way has
+its schedule's fall before it, so that its checkpoints seem to level off sooner. Published laws of finished runs have
+0.285 (Hoffmann et al. 2022, 2203.15556), 0.353 (Muennighoff et al. 2023, 2305.16264) and 0.366 (Besiroglu et al. 2024,
+2404.10102), of which this is the geometric mean."""
+
 OFF_CURVE = 0.01
 """Nats by which a model size, or a moment of training, is off any smooth curve for all mixtures alike: its learning
 rate, its place in the schedule, the data all runs saw in the same order. Runs at one size share this error, so many
@@ -44,19 +50,29 @@ GRID, ZOOMS = 9, 6
 
 @dataclass(frozen=True)
 class Rows:
-    """n measured checkpoints: run, mixture, params, tokens (n,) each, and losses (n, V) with NaN = not measured."""
+    """n measured checkpoints.
+
+    Attributes:
+        run, mixture, params, tokens: (n,) each.
+        losses: (n, V) nats per token; NaN = not measured.
+        settled: whether most of them are of settled weights.
+    """
 
     run: Index
     mixture: Index
     params: Array
     tokens: Array
     losses: Array
+    settled: bool = False
 
     @classmethod
     def of(cls, curves: TrainingCurves) -> Self:
         """The checkpoints of all runs, one after the other."""
         run, place = np.nonzero(np.isfinite(curves.tokens))
-        return cls(run, curves.mixture[run], curves.params[run], curves.tokens[run, place], curves.losses[run, place])
+        settled = bool(curves.settled[run, place].mean() > 0.5)
+        return cls(
+            run, curves.mixture[run], curves.params[run], curves.tokens[run, place], curves.losses[run, place], settled
+        )
 
 
 @dataclass(frozen=True)
@@ -70,6 +86,7 @@ class Cells:
         pull: (V, c) information times the losses it speaks for.
         from_mixtures: (V, c, c) the precision before shared errors, and `pull_from_mixtures` (V, c) with it.
         shared: (c, c) covariance of the errors that all mixtures share.
+        token_exponent: prior median of the exponent in tokens, and the standard deviation of its logarithm.
     """
 
     params: Array
@@ -80,9 +97,10 @@ class Cells:
     from_mixtures: Array
     pull_from_mixtures: Array
     shared: Array
+    token_exponent: tuple[float, float]
 
     @classmethod
-    def of(cls, rows: Rows, weights: Array, noise: Array) -> Self:
+    def of(cls, rows: Rows, weights: Array, noise: Array, youth: float = 0.0) -> Self:
         """Sum the rows up.
 
         A row is y = cell + offset of its mixture + noise. Eliminating the offsets leaves a quadratic form in the cells,
@@ -92,6 +110,7 @@ class Cells:
             rows: n checkpoints.
             weights: (n, V) robust weights; 0 where not measured.
             noise: (V,) standard deviation of one checkpoint, nats per token.
+            youth: nats by which losses at half of the most tokens are off any power law; see `mixlaw.surfaces.youth`.
         """
         params, tokens, of_row = _cells(rows)
         count, mixtures = len(params), int(rows.mixture.max()) + 1
@@ -106,11 +125,14 @@ class Cells:
         pull = (summed - by_mixture * (summed.sum(axis=1) / total)[:, None]).sum(axis=0).T
         precision, pull = precision / noise[:, None, None] ** 2, pull / noise[:, None] ** 2
         same_size, same_tokens = params[:, None] == params, tokens[:, None] == tokens
+        early = youth * (tokens.max() / tokens - 1)
         shared = OFF_CURVE**2 * (same_size.astype(float) + same_tokens) + OFF_CELL**2 * np.eye(count)
+        shared += np.outer(early, early) * same_tokens + np.diag(early**2)
         both = np.linalg.solve(
             np.eye(count) + precision @ shared, np.concatenate([precision, pull[:, :, None]], axis=2)
         )
-        return cls(params, tokens, of_row, both[:, :, :-1], both[:, :, -1], precision, pull, shared)
+        expected = SETTLED_TOKEN_EXPONENT if rows.settled else TOKEN_EXPONENT
+        return cls(params, tokens, of_row, both[:, :, :-1], both[:, :, -1], precision, pull, shared, expected)
 
 
 @dataclass(frozen=True)
@@ -195,7 +217,8 @@ def fit_shared_curve(cells: Cells, *, interaction: bool, shared_exponents: bool)
         terms = np.linalg.solve(normal, pull[:, :, None])[:, :, 0].astype(np.float64)
         return terms, -(pull * terms).sum(axis=1)
 
-    exponents = _search(lambda pair: solve(pair)[1], targets, used, shared_exponents)
+    priors = np.array([SIZE_EXPONENT, cells.token_exponent])
+    exponents = _search(lambda pair: solve(pair)[1], priors, targets, used, shared_exponents)
     terms = np.zeros((4, targets))
     terms[used] = solve(exponents)[0].T
     return SharedCurve(exponents[0], exponents[1], terms, largest_params, largest_tokens)
@@ -209,9 +232,10 @@ def losses_of_cells(cells: Cells, curve: SharedCurve) -> Array:
     return np.linalg.solve(cells.from_mixtures + prior, pull[:, :, None])[:, :, 0].T.astype(np.float64)
 
 
-def _search(misfit: Callable[[Array], Array], targets: int, used: NDArray[np.bool_], shared: bool) -> Array:
+def _search(
+    misfit: Callable[[Array], Array], priors: Array, targets: int, used: NDArray[np.bool_], shared: bool
+) -> Array:
     """Exponents (2, V) of least misfit and prior penalty, by a grid in their logarithms that is drawn closer."""
-    priors = np.array([SIZE_EXPONENT, TOKEN_EXPONENT])
     centre = np.repeat(np.log(priors[:, :1]), targets, axis=1)
     width = np.where(used[1:3], 4 * priors[:, 1], 0.0)
     alike = 1 / (1 + TARGETS_ALIKE * (targets - 1))

@@ -10,8 +10,10 @@ import pytest
 from mixlaw.errors import Refused
 from mixlaw.mixture import Array
 from mixlaw.runs import RunTable, check_runs
-from mixlaw.surfaces.backtest import Backtest, backtests, scale_error
+from mixlaw.surfaces.backtest import UNTRIED, Backtest, backtests, scale_error
 from mixlaw.surfaces.curves import training_curves
+
+NO_FALL = np.zeros(1)
 
 
 def table(sizes: tuple[float, ...], tokens: tuple[float, ...]) -> RunTable:
@@ -101,7 +103,7 @@ def test_a_cut_that_is_refused_is_no_backtest() -> None:
 
 def test_one_size_with_few_checkpoints_admits_none_and_that_is_said() -> None:
     assert backtests(table((1e8,), TOKENS[:3]), off_by(0.0, 0.0)) == ()
-    error, said = scale_error((), 2.0, 1.0, targets=2)
+    error, said = scale_error((), 2.0, 1.0, np.zeros(2))
     assert (error == 0).all()
     assert "no backtest is possible at 2 times the params" in said[0]
 
@@ -112,12 +114,12 @@ def _test(params_ratio: float, tokens_ratio: float, *bias: float) -> Backtest:
 
 def test_the_shortest_backtest_that_reaches_as_far_is_taken_as_it_is() -> None:
     tests = (_test(2, 1, 0.1), _test(2, 3, 0.2), _test(4, 4, 0.4), _test(1, 3, 0.05))
-    assert scale_error(tests, 2.0, 3.0, 1) == (pytest.approx([0.2]), ())
-    assert scale_error(tests, 1.0, 2.8, 1) == (pytest.approx([0.05]), ())
+    assert scale_error(tests, 2.0, 3.0, NO_FALL) == (pytest.approx([0.2]), ())
+    assert scale_error(tests, 1.0, 2.8, NO_FALL) == (pytest.approx([0.05]), ())
 
 
 def test_a_shorter_backtest_is_stretched_to_the_horizon_and_that_is_said() -> None:
-    error, said = scale_error((_test(2, 1, 0.1),), 4.0, 1.0, 1)
+    error, said = scale_error((_test(2, 1, 0.1),), 4.0, 1.0, NO_FALL)
     assert error == pytest.approx([0.2])
     assert "no backtest reaches 4 times the params" in said[0]
     assert "2 times the params, is stretched" in said[0]
@@ -125,23 +127,30 @@ def test_a_shorter_backtest_is_stretched_to_the_horizon_and_that_is_said() -> No
 
 def test_of_backtests_that_fall_short_alike_the_one_of_the_horizon_most_like_that_asked_for_is_taken() -> None:
     tests = (_test(1, 655, 0.2), _test(1, 25, 0.01), _test(1, 1.5, 0.002))
-    error, said = scale_error(tests[:2], 3.3, 2.0, 1)  # both reach as far in tokens, neither in size
+    error, said = scale_error(tests[:2], 3.3, 2.0, NO_FALL)  # both reach as far in tokens, neither in size
     assert error == pytest.approx([0.01]) and "25 times the tokens" in said[0]
-    sizes = (_test(7.5, 1, 0.1), _test(2.1, 1, 0.08))
-    error, said = scale_error(sizes, 2.0, 4.0, 1)
-    assert error == pytest.approx([0.1 * np.log(8) / np.log(7.5)])
-    assert "none tries more tokens" in said[0]
-    assert "none tries" not in scale_error(sizes, 16.0, 1.0, 1)[1][0]
+
+
+def test_tokens_that_no_backtest_tries_cost_a_share_of_the_fall_predicted_for_them() -> None:
+    sizes = (_test(7.5, 1, 0.1, 0.1), _test(2.1, 1, 0.08, 0.08))
+    fall = np.array([0.4, np.nan])
+    error, said = scale_error(sizes, 2.0, 4.0, fall)
+    assert error == pytest.approx([np.hypot(0.1, UNTRIED * 0.4), 0.1])
+    assert "none tries more tokens" in said[0] and "stretched" not in said[0]
+    assert scale_error(sizes, 1.0, 4.0, fall)[0] == pytest.approx([UNTRIED * 0.4, 0.0])
+    assert scale_error((), 2.0, 4.0, fall)[0] == pytest.approx([UNTRIED * 0.4, 0.0])
+    assert scale_error((*sizes, _test(1, 2, 0.01, 0.01)), 1.0, 4.0, fall)[0] == pytest.approx([0.02, 0.02])
+    assert "none tries" not in scale_error(sizes, 16.0, 1.0, fall)[1][0]
 
 
 def test_a_target_that_was_hit_by_luck_is_not_trusted_alone() -> None:
-    error, _ = scale_error((_test(2, 1, 0.0, 0.1),), 2.0, 1.0, 2)
+    error, _ = scale_error((_test(2, 1, 0.0, 0.1),), 2.0, 1.0, np.zeros(2))
     assert error[0] == pytest.approx(0.05)
     assert 0.05 < error[1] < 0.1
 
 
 def test_inside_the_runs_nothing_is_extrapolated() -> None:
-    error, said = scale_error((_test(2, 1, 0.1),), 1.0, 1.0, 1)
+    error, said = scale_error((_test(2, 1, 0.1),), 1.0, 1.0, NO_FALL)
     assert (error == 0).all()
     assert said == ()
 
