@@ -15,6 +15,7 @@ from mixlaw.importers.base import Log, LoggedRun, Reading
 from mixlaw.importers.choices import Choices, Roles, choose_runs, parse_where, roles_of
 from mixlaw.importers.columns import Rule, parse_rule
 from mixlaw.importers.given import read_given
+from mixlaw.importers.lists import parse_lists, with_lists
 from mixlaw.importers.names import parse_pattern
 from mixlaw.importers.units import LossUnit
 from mixlaw.runs import LOSS, MIX, write_runs
@@ -87,6 +88,12 @@ def run(
         str | None,
         typer.Option(help="A long table: NAMES=VALUES, its columns of names and values.", show_default=False),
     ] = None,
+    lists: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A mixture logged as two lists: NAMES=VALUES, then 'mix.*=VALUES.*'; repeatable.", show_default=False
+        ),
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Runs to take: a name, * for any text; repeatable.", show_default=False)
     ] = None,
@@ -132,6 +139,8 @@ def run(
     )
     places = tuple(sources)
     log = read_log(places, kind, Reading(_run_column(said), _long(long)))
+    for pair in lists or []:
+        log = with_lists(log, *parse_lists(pair))
     console = Console(highlight=False, markup=False, soft_wrap=True)
     if show:
         console.print(f"{log.source}: {importer_of(places, kind).description}")

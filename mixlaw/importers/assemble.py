@@ -11,7 +11,7 @@ import pandas as pd
 from mixlaw.errors import Refused
 from mixlaw.importers.base import Log, LoggedRun
 from mixlaw.importers.choices import Choices, Roles, choose_runs, listed, roles_of
-from mixlaw.importers.likely import likely_count, likely_losses, likely_mixture, likely_unit
+from mixlaw.importers.likely import likely_count, likely_lists, likely_losses, likely_mixture, likely_unit
 from mixlaw.importers.rows import rows_of, says_itself
 from mixlaw.importers.units import LossUnit, in_nats
 from mixlaw.mixture import ROUNDING
@@ -78,7 +78,10 @@ def unsaid(log: Log, roles: Roles, choices: Choices) -> dict[str, str]:
 def _proposed(column: str, log: Log, roles: Roles) -> str:
     """The rule that the names suggest, in words; empty if none does."""
     rule = likely_mixture(log) if column == MIX else likely_count(column, roles.unused)
-    return "" if rule is None else f"; perhaps --map {shlex.quote(rule)}"
+    if rule is None:
+        return ""
+    pair = likely_lists(log, rule) if column == MIX else None
+    return "; perhaps " + ("" if pair is None else f"--lists {shlex.quote(pair)} ") + f"--map {shlex.quote(rule)}"
 
 
 def _is(name: str, column: str) -> bool:

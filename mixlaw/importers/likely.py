@@ -6,6 +6,7 @@ from itertools import takewhile
 from typing import Any
 
 from mixlaw.importers.base import Log, LoggedRun
+from mixlaw.importers.lists import list_names
 from mixlaw.importers.units import LossUnit
 from mixlaw.mixture import ROUNDING
 
@@ -60,6 +61,20 @@ def likely_mixture(log: Log) -> str | None:
         sums = [total for run in log.runs if (total := _sum(_values(run), names)) is not None]
         if sums and all(min(abs(total - 1), abs(total / 100 - 1)) <= ROUNDING for total in sums):
             return f"mix.*={before}*{after}"
+    return None
+
+
+def likely_lists(log: Log, rule: str) -> str | None:
+    """The list of text that has as many members as the one the rule takes: what `--lists` would say."""
+    values = rule.removeprefix("mix.*=").removesuffix(".*")
+    if values not in list_names(log.names):
+        return None
+    held = next((found for run in log.runs if f"{values}.0" in (found := _values(run))), {})
+    for name in list_names(log.names):
+        words = [value for key, value in held.items() if re.fullmatch(rf"{re.escape(name)}\.\d+", key)]
+        shares = [key for key in held if re.fullmatch(rf"{re.escape(values)}\.\d+", key)]
+        if name != values and len(words) == len(shares) and all(isinstance(word, str) for word in words):
+            return f"{name}={values}"
     return None
 
 

@@ -1,10 +1,14 @@
 """Whatever a log nests is found under a dotted name."""
 
+import json
 import math
 
 import pytest
 
-from mixlaw.importers.base import unique_names
+from mixlaw.errors import Refused
+from mixlaw.importers.base import Log, LoggedRun, unique_names
+from mixlaw.importers.likely import likely_lists, likely_mixture
+from mixlaw.importers.lists import parse_lists, with_lists
 from mixlaw.importers.nested import as_settings, flatten
 
 NESTED = {"mix": {"code": 0.25, "web": 0.75}}
@@ -39,6 +43,35 @@ def test_neither_histograms_nor_flags_are_settings() -> None:
     assert flatten({"h": {"_type": "histogram", "values": [1, 2]}, "flag": True, "none": None, "lr": 0.1}) == {
         "lr": 0.1
     }
+
+
+def lists(names: str, shares: str) -> LoggedRun:
+    return LoggedRun(names, (), flatten({"data": {"names": names.split(), "shares": json.loads(shares)}, "lr": 0.1}))
+
+
+def test_two_lists_are_a_mixture_whatever_the_order_of_its_names() -> None:
+    log = Log("log", (lists("web code", "[0.75, 0.25]"), lists("code web", "[0.25, 0.75]"), LoggedRun("c", (), {})))
+    named = with_lists(log, "data.names", "data.shares")
+    expected = {"lr": 0.1, "data.shares.web": 0.75, "data.shares.code": 0.25}
+    assert [run.settings for run in named.runs] == [expected, expected, {}]
+    assert likely_mixture(log) == "mix.*=data.shares.*"
+    assert likely_lists(log, "mix.*=data.shares.*") == "data.names=data.shares"
+    assert likely_lists(named, "mix.*=data.shares.*") is None
+
+
+@pytest.mark.parametrize(
+    ("run", "names", "message"),
+    [
+        (lists("web code", "[0.75]"), "data.names", "data.names has 2 members and data.shares has 1"),
+        (lists("web web", "[0.75, 0.25]"), "data.names", "data.names has 'web' twice"),
+        (lists("web", "[1]"), "data.name", "did you mean 'data.names'"),
+    ],
+)
+def test_lists_that_do_not_belong_together_are_refused(run: LoggedRun, names: str, message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        with_lists(Log("log", (run,)), names, "data.shares")
+    with pytest.raises(Refused, match="is not NAMES=VALUES"):
+        parse_lists(names)
 
 
 def test_identifiers_that_begin_alike_are_told_apart_by_the_whole() -> None:

@@ -138,6 +138,13 @@ def test_typed_values_of_newer_files_are_read(tmp_path: Path, message: Encoder) 
     assert run.points == ({"step": 5, "loss.web": 2.25, "count": 6, "word": "text", "nested.a": 1},)
 
 
+def test_a_histogram_that_is_logged_member_by_member_is_no_metric(tmp_path: Path, message: Encoder) -> None:
+    items = [([(2, "h"), (2, "_type"), (7, "histogram")]), [(2, "h"), (2, "bins"), (8, "[1, 2]")], [(1, "x"), (6, 2.5)]]
+    history = message([*((1, message(item)) for item in items), (2, message([(1, 5)]))])
+    written(tmp_path, "a", framed([message([(2, history)])]))
+    assert read_log((str(tmp_path),)).runs[0].points == ({"step": 5, "x": 2.5},)
+
+
 def test_runs_of_one_name_are_told_apart(tmp_path: Path, log: Callable[..., bytes]) -> None:
     written(tmp_path, "a", log("ida"))
     written(tmp_path, "b", log("idb"))
