@@ -17,7 +17,10 @@ def flatten(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     it, is one. Anything else that is neither text nor a number is dropped.
     """
     flat: dict[str, Any] = {}
+    media = tuple(name.removesuffix(MEDIA) for name in settings if name.endswith(f".{MEDIA}"))
     for name, value in settings.items():
+        if media and name.startswith(media):
+            continue  # written member by member: `h._type`, `h.bins`
         held = _held(value)
         if held is not None:
             flat |= flatten(held, f"{above}{name}.")

@@ -16,7 +16,7 @@ from typing import Any
 
 from mixlaw.errors import Refused
 from mixlaw.importers.base import STEP, Importer, Log, LoggedRun, Reading, merge_steps, unique_names
-from mixlaw.importers.nested import MEDIA, flatten
+from mixlaw.importers.nested import flatten
 from mixlaw.importers.wandb_summary import about, with_summary
 from mixlaw.importers.wire import Damaged, Message, every, last, number, parse, read_bytes, signed, text, zigzag
 from mixlaw.wording import logged_again
@@ -157,9 +157,7 @@ def _point(history: Message) -> dict[str, Any]:
         point.setdefault("_step", counted if isinstance(counted, int) else 0)
     if isinstance(point.get("_step"), int | float):
         point[STEP] = point.pop("_step")
-    media = tuple(name.removesuffix(MEDIA) for name in point if name.endswith(f".{MEDIA}"))  # its members, key by key
-    kept = {name: value for name, value in point.items() if not media or not name.startswith(media)}
-    return {name: value for name, value in flatten(kept).items() if not name.startswith("_")}
+    return {name: value for name, value in flatten(point).items() if not name.startswith("_")}
 
 
 def _items(records: list[bytes]) -> dict[str, Any]:

@@ -141,7 +141,9 @@ def test_typed_values_of_newer_files_are_read(tmp_path: Path, message: Encoder) 
 def test_a_histogram_that_is_logged_member_by_member_is_no_metric(tmp_path: Path, message: Encoder) -> None:
     items = [([(2, "h"), (2, "_type"), (7, "histogram")]), [(2, "h"), (2, "bins"), (8, "[1, 2]")], [(1, "x"), (6, 2.5)]]
     history = message([*((1, message(item)) for item in items), (2, message([(1, 5)]))])
-    written(tmp_path, "a", framed([message([(2, history)])]))
+    summary = [message([(2, "h"), (2, name), (16, text)]) for name, text in (("_type", '"histogram"'), ("bins", "[1]"))]
+    contents = [message([(2, history)]), message([(3, message([(1, item) for item in summary]))])]
+    written(tmp_path, "a", framed(contents))
     assert read_log((str(tmp_path),)).runs[0].points == ({"step": 5, "x": 2.5},)
 
 
