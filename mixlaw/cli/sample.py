@@ -14,6 +14,7 @@ from rich.table import Table
 from mixlaw.batch import ENOUGH, Batch, next_batch, rivals_of
 from mixlaw.cli.counts import METAVAR, count
 from mixlaw.cli.limit_flags import MaxEpochs, limits_from, read_available
+from mixlaw.cli.mixtures_output import next_step, write
 from mixlaw.cli.outputs import check_output
 from mixlaw.cli.pairs import pairs
 from mixlaw.cli.screen import screen
@@ -25,13 +26,12 @@ from mixlaw.design.spread import Spread, advised_runs, never_varied
 from mixlaw.errors import Refused
 from mixlaw.fitting.fit import fit
 from mixlaw.limits import Limits
-from mixlaw.mixture import Array, Mixture, read_mixture, read_mixtures, write_mixtures
+from mixlaw.mixture import Array, Mixture, read_mixture
 from mixlaw.optimize.linear import with_linear_limits
 from mixlaw.optimize.regret import INFLATION
 from mixlaw.plan import Plan, read_plan
 from mixlaw.runs import RunTable, read_runs
 from mixlaw.weights import read_numbers
-from mixlaw.wording import counted
 
 NAME = "sample"
 
@@ -152,7 +152,11 @@ def run(
         batch = _next(replace(request, weights=importance, count=BATCH if count is None else count), table, enough)
         mixtures = batch.mixtures
         _describe_batch(console, batch)
-    _write(console, output, mixtures, extend=table is not None)
+    if output is None:
+        console.print("Next: the same with -o mixtures.csv")
+    else:
+        write(console, output, mixtures, extend=table is not None)
+        console.print(next_step(plan, output, mixtures))
 
 
 def _same_domains(after: Path | None, table: RunTable, domains: Sequence[str]) -> None:
@@ -285,15 +289,3 @@ def _describe_batch(console: Console, batch: Batch) -> None:
         f"expected regret of stopping now: {batch.regret.expected:.4f} nats, times {INFLATION:g} for what a law does "
         f"not know of itself: {batch.regret.inflated:.4f}, against {batch.enough:g}; {verdict}"
     )
-
-
-def _write(console: Console, output: Path | None, mixtures: Mapping[str, Mixture], *, extend: bool) -> None:
-    if output is None:
-        console.print("Next: the same with -o mixtures.csv")
-        return
-    there = read_mixtures(output) if extend and output.exists() else {}
-    earlier = {name: mixture for name, mixture in there.items() if name not in mixtures}
-    write_mixtures(output, {**earlier, **mixtures})
-    added = f", after the {counted(len(earlier), 'mixture')} that were there" if earlier else ""
-    console.print(f"{output}: {counted(len(mixtures), 'mixture')}{added}")
-    console.print("Next: mixlaw train PLAN, or train a proxy on each elsewhere and mixlaw fit runs.csv")

@@ -79,7 +79,21 @@ def test_a_plan_gives_a_mixtures_file_and_the_spread_of_every_domain(folder: Pat
     lines = said.splitlines()
     assert " ".join(lines[1].split()) == "domain smallest median 95% largest absent natural cap target cap"
     assert lines[2].startswith("books") and lines[2].split()[-3:] == ["0.0286", "0.5000", "0.0500"]
-    assert "24 different mixtures; for 3 domains a law takes at least 4" in said and "Next: mixlaw train" in said
+    assert (
+        "24 different mixtures; for 3 domains a law takes at least 4" in said
+        and "Next: mixlaw train plan.toml, or" in said
+    )
+
+
+def test_what_comes_next_trains_the_mixtures_that_were_written(folder: Path) -> None:
+    more = ("sample", "plan.toml", "--count", "30")
+    Path("next").mkdir()
+    assert 'file = "next/m.csv" under [design] of plan.toml' in " ".join(run(*more, "-o", "next/m.csv").split())
+    text = Path("plan.toml").read_text()
+    Path("plan.toml").write_text(text.replace("[design]", '[design]\nfile = "m.csv"').replace("mixtures = 24\n", ""))
+    assert "which reads them from there" in run(*more, "-o", "m.csv")
+    assert 'file = "other.csv" under' in " ".join(run(*more, "-o", "other.csv").split())
+    assert "with file = " in " ".join(run("sample", "--domains", "a,b", "-o", "own.csv").split())
 
 
 def test_flags_change_the_plan_for_once(folder: Path) -> None:
