@@ -32,12 +32,17 @@ def cells_by_youth(rows: Rows, weights: Array, noise: Array, curve_of: Callable[
         noise: (V,) standard deviation of one checkpoint, nats per token.
         curve_of: fits the curve to cells.
     """
-    mature = Cells.of(rows, weights, noise)
-    if len(set(mature.tokens)) == 1:
-        return mature
-    tried = [mature, *(Cells.of(rows, weights, noise, youth) for youth in YOUTHS[1:])]
-    found = [evidence(cells, curve_of(cells)) for cells in tried]
-    return tried[int(np.argmax(found))]
+    best = Cells.of(rows, weights, noise)
+    if len(set(best.tokens)) == 1:
+        return best
+    most = evidence(best, curve_of(best))
+    for youth in YOUTHS[1:]:
+        cells = Cells.of(rows, weights, noise, youth)
+        found = evidence(cells, curve_of(cells))
+        if found <= most:  # it has one peak: an error can be too small for the first checkpoints, or too large
+            break
+        best, most = cells, found
+    return best
 
 
 def evidence(cells: Cells, curve: SharedCurve) -> float:
