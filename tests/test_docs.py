@@ -177,9 +177,8 @@ def test_the_log_linear_law_of_olmix_is_the_exponential_law(planted: Planted) ->
     assert np.allclose(ours.predict(elsewhere)[:, 0], np.exp(theirs[0]) + np.exp(elsewhere @ theirs[1:]), atol=1e-5)
 
 
-DEMO = [
-    page for page in PAGES if page.parent == DOCS and page.name not in ("launch.md", "migrating.md", "reference.md")
-]
+ELSEWHERE = ("importing.md", "launch.md", "migrating.md", "reference.md")
+DEMO = [page for page in PAGES if page.parent == DOCS and page.name not in ELSEWHERE]
 
 
 @pytest.mark.slow
