@@ -7,6 +7,8 @@ import re
 import shlex
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +20,7 @@ from mixlaw.importers import importer_of, read_log
 from mixlaw.importers.assemble import assemble
 from mixlaw.importers.choices import Choices
 from mixlaw.importers.columns import parse_rule
+from mixlaw.importers.lists import with_lists
 
 pytestmark = [pytest.mark.consumers, pytest.mark.filterwarnings("ignore")]
 
@@ -64,6 +67,81 @@ def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             if run == "crashed":
                 logger.finish(exit_code=1)
     pd.testing.assert_frame_equal(imported(tmp_path / "wandb", "wandb-offline"), EXPECTED)
+
+
+def test_wandb_runs_as_people_make_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resumed with a step of overlap, lists for a mixture, losses in the summary alone, tokens logged beside them."""
+    import wandb
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    place, project = str(tmp_path), "p"
+    for steps in ((10, 20), (20, 30)):
+        with wandb.init(project=project, dir=place, id="again", name="resumed", resume="allow") as logger:
+            logger.config.update({"names": ["web", "code"], "parts": [0.75, 0.25]}, allow_val_change=True)
+            for step in steps:
+                logger.log({"eval/web": float(step + steps[0]), "h": wandb.Histogram([1, 2])}, step=step)
+        time.sleep(1.1)  # wandb calls the folder after the second
+    with wandb.init(project=project, dir=place, name="closing", group="swarm", config={"parts": [0.5, 0.5]}) as logger:
+        logger.log({"tokens": 1000})
+        logger.log({"train/loss": 2.0})
+        logger.summary["eval/web"] = 2.5
+    log = read_log((str(tmp_path / "wandb"),))
+    runs = {run.name: run for run in log.runs}
+    assert [(point["step"], point["eval/web"]) for point in runs["resumed"].points] == [(10, 20), (20, 40), (30, 50)]
+    assert not any(name.startswith("h.") for name in log.names) and runs["resumed"].unfinished == ""
+    assert runs["closing"].settings["wandb.group"] == "swarm"
+    only = with_lists(replace(log, runs=(runs["resumed"],)), "names", "parts")
+    assert only.runs[0].settings["parts.web"] == 0.75
+    said = Choices(
+        rules=tuple(map(parse_rule, ("loss.web=eval/web", "mix.web=parts.0", "mix.code=parts.1"))),
+        params=1.0,
+        last_tokens=True,
+        only=("closing",),
+    )
+    table = assemble(log, said).frame
+    assert table[["tokens", "loss.web", "mix.web"]].to_numpy().tolist() == [[1000, 2.5, 0.5]]
+
+
+def test_mlflow_runs_as_people_make_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mapping as one parameter, children of a parent, two experiments, a metric that a logged model has too."""
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.chdir(tmp_path)
+    for store, place in (("sqlite:///m.db", "m.db"), ("./mlruns", "mlruns")):
+        mlflow.set_tracking_uri(store)
+        mlflow.set_experiment("swarm")
+        with mlflow.start_run(run_name="parent"):
+            for run, mixture in MIXTURES.items():
+                with mlflow.start_run(run_name=run, nested=True):
+                    mlflow.log_params({"mixture": mixture, "size": 1000})
+                    model = mlflow.initialize_logged_model(name="checkpoint")
+                    mlflow.log_metric("eval/web", loss(run, 10), step=10, model_id=model.model_id)
+        mlflow.set_experiment("other")
+        with mlflow.start_run(run_name="a"):
+            mlflow.log_metric("eval/web", 9.0, step=10)
+        log = read_log((place,))
+        rules = tuple(map(parse_rule, ("loss.*=eval/*", "mix.*=mixture.*", "params=size")))
+        table = assemble(log, Choices(rules=rules, tokens_per_step=1.0, where=(("mlflow.experiment", "swarm"),)))
+        assert sorted(table.frame["loss.web"]) == sorted(loss(run, 10) for run in MIXTURES)
+        assert sorted(table.frame["mix.web"]) == [0.5, 0.75]
+        assert "no loss of these is logged in 1 run, left out: parent" in table.notes
+
+
+def test_tensorboard_curves_of_one_chart(tmp_path: Path) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path / "a")) as writer:
+        writer.add_scalars("eval/loss", {"web": 2.5, "code": 1.5}, 10)
+        writer.add_scalars("eval/loss", {"web": 2.25, "code": 1.25}, 20)
+        writer.add_hparams({"mix/web": 1.0}, {"final": 3.0})
+    (run,) = read_log((str(tmp_path),)).runs
+    assert run.name == "a" and run.settings == {"mix/web": 1.0}
+    assert run.points == (
+        {"step": 10, "eval/loss/web": 2.5, "eval/loss/code": 1.5},
+        {"step": 20, "eval/loss/web": 2.25, "eval/loss/code": 1.25, "final": 3.0},
+    )
 
 
 def test_the_commands_of_the_page_read_runs_of_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
