@@ -54,7 +54,7 @@ def answer(asked: Question, program: Program, proportions: Array, best: Solution
         gap=gap,
         certified=gap is not None and gap <= CERTIFIED,
         losses=dict(zip(at.law.targets, map(float, losses), strict=True)),
-        active=active_limits(program, best, asked.names) if best is not None else (),
+        active=active_limits(program, best, asked.names, asked.what) if best is not None else (),
         baselines=baselines,
         near_optimal=near,
         slack=asked.slack,

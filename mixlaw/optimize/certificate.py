@@ -8,7 +8,9 @@ inequality) the Lagrangian is a bound on what the limits allow (weak duality; Bo
 
 with q any mixture, θ and λ any multipliers of ceilings and rows, ω = weights + θ·Θ, κ = kl + θ·φ. The last minimum is
 a sort when κ = 0 (Frank & Wolfe 1956; Jaggi 2013) and a clipped softmax when κ > 0. Only what is evaluated here is
-trusted: multipliers from a solver that went wrong give a bound that is loose, never one that is false.
+trusted: multipliers from a solver that went wrong give a bound that is loose, never one that is false. That holds of
+the arithmetic too: what rounding may have added is taken off, which is felt only where multipliers are enormous, as
+those of limits that leave next to no room are.
 """
 
 from dataclasses import dataclass
@@ -18,6 +20,12 @@ from scipy.optimize import linprog
 
 from mixlaw.mixture import Array
 from mixlaw.optimize.program import SMALLEST, Point, Program
+
+ROUNDING = 8 * float(np.finfo(float).eps)
+"""Share of the size of the terms of a sum by which rounding may put it off: each term is a few operations old."""
+
+SETTLED = 1e-12
+"""Room between floor and cap, or what is left to fill, that counts as none."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +59,38 @@ def lower_bound(program: Program, proportions: Array, multipliers: Multipliers, 
     kl = program.kl + float(ceilings @ program.ceilings.kl)
     tangent = weights @ point.slopes
     slope = tangent + program.price + rows @ limits.rows
-    constant = float(weights @ point.losses - ceilings @ program.ceilings.bounds - rows @ limits.bounds)
     if kl > 0 and program.prior is not None:
         least = composite_minimum(slope, kl, program.prior, limits.floor, limits.cap)
     else:
         least = linear_minimum(slope, limits.floor, limits.cap)
-    return constant - float(tangent @ proportions) + least
+    terms = (weights * point.losses, -ceilings * program.ceilings.bounds, -rows * limits.bounds, -tangent * proportions)
+    return least + _least_sum(np.concatenate(terms))
+
+
+def bound_prices(program: Program, proportions: Array, multipliers: Multipliers) -> tuple[Array, Array]:
+    """How fast the objective falls as each cap rises (M,) and as each floor is lowered (M,), nats per unit.
+
+    It is what the slope leaves once rows and ceilings have their prices: a domain is worth its slope less that of the
+    domain that fills the mixture up, which is where a freed proportion comes from or goes to. At an optimum the limits
+    that are not met have a price of 0. Where more limits meet than decide the mixture, prices are not unique, and the
+    fall is at most so fast.
+
+    Args:
+        program: convex.
+        proportions: (M,) an optimum.
+        multipliers: of rows and ceilings there.
+    """
+    ceilings, rows = _admissible(program, multipliers)
+    limits, point = program.limits, program.at(proportions)
+    slope = point.slope + ceilings @ point.excess_slope + rows @ limits.rows
+    room = limits.cap - limits.floor
+    free = np.flatnonzero(room > SETTLED)
+    if not len(free):
+        return np.zeros(len(slope)), np.zeros(len(slope))
+    order = free[np.argsort(slope[free], kind="stable")]
+    last = int(np.searchsorted(np.cumsum(room[order]), 1.0 - limits.floor.sum() - SETTLED))
+    sum_price = slope[order[min(last, len(order) - 1)]]
+    return np.maximum(sum_price - slope, 0.0), np.maximum(slope - sum_price, 0.0)
 
 
 def gap_of(program: Program, proportions: Array, multipliers: Multipliers | None = None) -> float:
@@ -71,7 +105,7 @@ def gap_of(program: Program, proportions: Array, multipliers: Multipliers | None
 
 def linear_minimum(slope: Array, floor: Array, cap: Array) -> float:
     """Least slope·r over {sum r = 1, floor <= r <= cap}: fill up the cheapest domains first."""
-    return float(slope @ cheapest_mixture(slope, floor, cap))
+    return _least_sum(slope * cheapest_mixture(slope, floor, cap))
 
 
 def cheapest_mixture(slope: Array, floor: Array, cap: Array) -> Array:
@@ -85,7 +119,7 @@ def cheapest_mixture(slope: Array, floor: Array, cap: Array) -> Array:
 
 
 def composite_minimum(slope: Array, kl: float, prior: Array, floor: Array, cap: Array) -> float:
-    """Bound slope·r + kl KL(r‖prior) from below over {sum r = 1, floor <= r <= cap}; tight to rounding.
+    """Bound slope·r + kl KL(r‖prior) from below over {sum r = 1, floor <= r <= cap}; tight but for rounding.
 
     For a price ν of the sum each domain stands alone and is least at clip(prior exp(-(slope + ν) / kl - 1)). The value
     at any ν is a bound, so the root in ν of "the sum is 1", found by safeguarded Newton steps, need not be exact.
@@ -108,7 +142,13 @@ def composite_minimum(slope: Array, kl: float, prior: Array, floor: Array, cap: 
         shift = step if low < step < high else (low + high) / 2
     price = -kl * shift
     entropy = share * np.log(np.maximum(share, SMALLEST) / prior)
-    return float(((slope + price) * share + kl * entropy).sum() - price)
+    doubt = ROUNDING * kl * float(share.sum())  # each logarithm is off by its argument's rounding, however small it is
+    return _least_sum(np.concatenate([(slope + price) * share, kl * entropy, [-price]])) - doubt
+
+
+def _least_sum(terms: Array) -> float:
+    """The least that a sum can be, its terms and itself having been rounded."""
+    return float(terms.sum()) - ROUNDING * float(np.abs(terms).sum())
 
 
 def tangent_multipliers(program: Program, proportions: Array) -> Multipliers:

@@ -25,6 +25,9 @@ FEASIBLE = 1e-13
 
 ITERATIONS = 100
 
+LONG = 15
+"""Steps after which the bound is taken at every one, and not only near the end: the end may never come."""
+
 TO_THE_BOUNDARY = 0.995
 """Share of the way to the nearest bound that one step may go."""
 
@@ -45,10 +48,8 @@ class Solution:
     Attributes:
         proportions: (M,) the best mixture met.
         value: the program's objective there.
-        lower_bound: no allowed mixture has a lower objective.
-        multipliers: prices of ceilings and rows.
-        cap_prices: (M,) how fast the objective falls as a domain's cap rises, nats per unit of proportion.
-        floor_prices: (M,) how fast it falls as a domain's floor is lowered.
+        lower_bound: no allowed mixture has a lower objective; the best bound met.
+        multipliers: prices of ceilings and rows that prove it.
         violation: the largest violation of a limit or kept ceiling.
         iterations: Newton steps taken.
     """
@@ -57,8 +58,6 @@ class Solution:
     value: float
     lower_bound: float
     multipliers: Multipliers
-    cap_prices: Array
-    floor_prices: Array
     violation: float
     iterations: int
 
@@ -127,14 +126,19 @@ def solve(program: Program, *, tolerance: float = STOP, start: Array | None = No
             iterate, values = _advance(box, iterate, values)
         except (LinAlgError, FloatingPointError):
             break
-        if iterate.distances @ iterate.prices > 1e3 * tolerance:
+        if iteration < LONG and iterate.distances @ iterate.prices > 1e3 * tolerance:
             continue
-        found = _solution(box, iterate, values, iteration)
-        if (found.outside, found.gap) < (best.outside, best.gap):
-            best = found
+        best = _better(_solution(box, iterate, values, iteration), best)
         if best.gap <= tolerance and best.outside == 0:
-            break
-    return best
+            return best
+    return _better(_solution(box, iterate, values, iteration), best)
+
+
+def _better(found: Solution, best: Solution) -> Solution:
+    """The better of two mixtures with the better of their bounds, which hold for every mixture."""
+    mixture = found if (found.outside, found.value) < (best.outside, best.value) else best
+    bound = found if found.lower_bound > best.lower_bound else best
+    return replace(mixture, lower_bound=bound.lower_bound, multipliers=bound.multipliers)
 
 
 def _interior(program: Program, start: Array | None) -> Array:
@@ -253,10 +257,8 @@ def _rise(box: Box, at: _Iterate, values: Values, step: _Iterate, target: float,
 
 
 def _solution(box: Box, iterate: _Iterate, values: Values, iterations: int) -> Solution:
-    program, count, held = box.program, len(box.free), len(box.floor)
+    program = box.program
     proportions, multipliers = box.mixture(iterate.x), box.multipliers(iterate.prices[2 * len(box.floor) :])
-    floors, caps = np.zeros(len(proportions)), np.zeros(len(proportions))
-    floors[box.free], caps[box.free] = iterate.prices[:count], iterate.prices[held : held + count]
     bound = lower_bound(program, proportions, multipliers, values.point)
     violation = program.violation(proportions, values.point)
-    return Solution(proportions, values.value, bound, multipliers, caps, floors, violation, iterations)
+    return Solution(proportions, values.value, bound, multipliers, violation, iterations)

@@ -46,6 +46,13 @@ class Question:
         divergence = () if self.within_kl is None else ("divergence from the prior",)
         return (*(f"loss of '{target}'" for target in self.at_most), *divergence)
 
+    @property
+    def what(self) -> str:
+        """What is minimised, in words."""
+        if self.kl or self.objective == "robust":
+            return "objective"
+        return "largest loss" if self.objective == "worst" else "loss"
+
     def program(self, law: MixingLaw) -> Program:
         """The question as a program for one mixing law; a robust one is asked of the refits too."""
         robust = self.objective == "robust"

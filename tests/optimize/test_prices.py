@@ -79,3 +79,52 @@ def test_the_dearest_limit_comes_first() -> None:
     found = active_limits(program, solve(program), ())
     assert len(found) == 2
     assert found[0].price >= found[1].price
+
+
+def test_where_caps_leave_one_mixture_each_is_priced_by_what_it_would_replace() -> None:
+    """A raised cap takes its proportion from the domain whose slope is the highest."""
+    program = Program.mean(LAW, Limits.of(DOMAINS, caps=dict.fromkeys(DOMAINS, 1 / 3)), WEIGHTS)
+    slope = WEIGHTS @ LAW.slope(np.full(3, 1 / 3))
+    found = {active.domain: active for active in active_limits(program, solve(program), ())}
+    assert found.keys() == {"web", "code"}, "more of books, the dearest, would save nothing"
+    for domain, active in found.items():
+        assert active.price == pytest.approx(slope.max() - slope[DOMAINS.index(domain)], rel=1e-9)
+
+
+def test_where_floors_leave_one_mixture_each_is_priced_by_what_would_replace_it() -> None:
+    floors = {"web": 0.3, "code": 0.3, "books": 0.4}
+    program = Program.mean(LAW, Limits.of(DOMAINS, floors=floors), WEIGHTS)
+    slope = WEIGHTS @ LAW.slope(np.array([*floors.values()]))
+    found = {active.domain: active for active in active_limits(program, solve(program), ())}
+    assert found.keys() == {"web", "books"}
+    for domain, active in found.items():
+        assert active.price == pytest.approx(slope[DOMAINS.index(domain)] - slope.min(), rel=1e-9)
+
+
+def test_a_row_that_a_corner_merely_touches_holds_nothing_back() -> None:
+    """At the corner of code alone, 'web >= books' is met with equality, and to relax it frees nothing."""
+    row = np.array([[-1.0, 0.0, 1.0]])
+    limits = Limits.simplex(DOMAINS).with_rows(row, np.zeros(1), ("web >= books",))
+    program = Program.mean(LAW, limits, WEIGHTS)
+    best = solve(program)
+    assert best.proportions[1] == pytest.approx(1.0, abs=1e-6)
+    assert active_limits(program, best, ()) == ()
+
+
+def test_limits_that_say_the_same_are_relaxed_together() -> None:
+    row = np.array([[0.0, 1.0, 0.0]])
+    limits = Limits.of(DOMAINS, caps={"code": 0.4}).with_rows(row, np.array([0.4]), ("code <= 0.4",))
+    program = Program.mean(LAW, limits, WEIGHTS)
+    (active,) = active_limits(program, solve(program), ())
+    wider = Limits.of(DOMAINS, caps={"code": 0.41})
+    assert active.saving == pytest.approx(saved(program, replace(program, limits=wider)), abs=1e-9)
+    assert "'code <= 0.4'" in active.limit and "cap of 'code'" in active.limit
+    assert active.words.endswith("either alone by nothing")
+
+
+def test_a_saving_that_rounds_to_nothing_is_said_as_less_than_so_much() -> None:
+    slope = np.array([-1.0, 0.0, 0.0])
+    nearly = exponential_law(DOMAINS, ("s",), np.array([1.0]), 1e-3 * slope[None])
+    program = Program.mean(nearly, Limits.of(DOMAINS, caps={"web": 0.4}), np.ones(1))
+    (active,) = active_limits(program, solve(program), (), "objective")
+    assert active.words == "a cap of 'web' higher by 0.01 would lower the objective by less than 0.0001 nats"
