@@ -174,16 +174,18 @@ def _show(console: Console, log: Log, choices: Choices, roles: Roles) -> None:
     singles = {column: name for column, name in roles.columns.items() if "." not in column}
     console.print(f"  other columns: {_pairs(singles) or 'none in the log'}")
     console.print(f"  not used: {_names(roles.unused) or 'nothing'}")
-    for note in (*log.notes, *notes):
-        console.print(f"note: {note}")
     try:
         table = assemble(log, choices)
     except Refused as error:
+        for note in (*log.notes, *notes):
+            console.print(f"note: {note}")
         console.print(f"missing: {error}")
         for what, remedy in unsaid(log, roles, choices).items():
             if remedy not in str(error):
                 console.print(f"missing too: {what}; {remedy}")
         return
+    for note in table.notes:
+        console.print(f"note: {note}")
     console.print(f"Next: the same command with -o runs.parquet writes {counted(len(table), 'row')}")
 
 

@@ -19,6 +19,9 @@ from mixlaw.runs import LOSS, MIX, RunTable, check_runs, with_whole_counts
 from mixlaw.wording import counted
 
 FIRST = ("run", "params", "tokens", "step", "seed", "lr", "group", "kind")
+FEW = 1000
+"""Params or tokens that no run has so few of."""
+
 MAY_DIFFER = ("step", "lr")
 """What may differ between losses logged at the same number of tokens."""
 
@@ -49,7 +52,7 @@ def assemble(log: Log, choices: Choices) -> RunTable:
         raise Refused(f"{log.source}: {_no_loss(log, columns)}; say which names are losses, as in --map '{like}'{unit}")
     _check_complete(rows, columns)
     notes = [*log.notes, *left_out, *_about_names(runs, columns, choices), *_about_silence(silent)]
-    notes += _about_units(columns, choices)
+    notes += _about_units(columns, choices) + _about_counts(rows)
     diverged = {str(row["run"]) for row in rows if _diverged(row)}
     frame = pd.DataFrame(rows)
     for step in (_trained, _merge, _zeros):
@@ -119,6 +122,16 @@ def _about_units(columns: Mapping[str, str], choices: Choices) -> list[str]:
         return []
     return [
         f"'{other}' is taken as {choices.unit}, as is every loss; --unit {likely_unit(other)} if it is called rightly"
+    ]
+
+
+def _about_counts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Counts so small that they may be in millions, in words."""
+    most = {column: max(row[column] for row in rows) for column in ("params", "tokens")}
+    return [
+        f"{column} are {value:g} at most, taken as they stand: if they are in millions or billions, write them out"
+        for column, value in most.items()
+        if 0 < value < FEW
     ]
 
 

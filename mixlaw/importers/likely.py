@@ -48,9 +48,13 @@ def likely_unit(name: str) -> LossUnit:
 
 
 def likely_count(column: str, names: Iterable[str]) -> str | None:
-    """The rule for `params` or `tokens` of the shortest name that has the word in it; none if no name has."""
+    """The rule for `params` or `tokens` of the shortest name that has the word in it; none if no name has.
+
+    A name with a unit of its own, such as `tokens (B)` or `tokens_per_step`, is not meant.
+    """
     word = column.removesuffix("s")
-    found = [name for name in names if word in name.lower() and " per" not in re.sub(r"[^a-z]", " ", name.lower())]
+    other = re.compile(r"[^a-z]per|\(|_[mb]$|million|billion")
+    found = [name for name in names if word in name.lower() and not other.search(name.lower())]
     return f"{column}={min(found, key=len)}" if found else None
 
 

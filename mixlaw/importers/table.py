@@ -1,5 +1,6 @@
 """Tables of one's own: csv, jsonl or parquet, wide (one column a metric) or long (one row a metric)."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ from mixlaw.importers.nested import flatten
 FILE = "{file}"
 """What `--map run=` says where each table is of one run, which is called after it."""
 
-RUN_NAMES = ("run_name", "run name", "run_id", "name", "experiment", "model", "id")
+RUN_NAMES = ("run_name", "run name", "tags.mlflow.runname", "run_id", "name", "model name", "experiment", "model", "id")
 """Names, in small letters, under which tables of others hold what we call `run`."""
+
+STATE_NAMES = ("state", "status")
+ENDED_WELL = ("finished", "completed")
+ENDED_OTHERWISE = ("crashed", "failed", "killed", "running", "scheduled", "pending", "preempting", "preempted")
 
 
 def read(sources: tuple[str, ...], reading: Reading) -> Log:
@@ -43,7 +48,7 @@ def read(sources: tuple[str, ...], reading: Reading) -> Log:
                 raise Refused(f"{source}: a row has no {reading.run_column}; name the run in every row")
             named = {reading.run_column: filled.pop(reading.run_column)}
             runs.setdefault(_name(named[reading.run_column]), []).append(named | flatten(_lists(filled)))
-    found = tuple(LoggedRun(name, tuple(points)) for name, points in runs.items())
+    found = tuple(LoggedRun(name, tuple(points), {}, _unfinished(points)) for name, points in runs.items())
     kept = {name for points in runs.values() for point in points for name in point} & {"group", "kind"}
     notes = [
         f"{file}: semicolons between its columns, so that a comma within a number is its decimal point"
@@ -69,6 +74,15 @@ def widen(frame: pd.DataFrame, long: tuple[str, str], source: str) -> pd.DataFra
         raise Refused(f"{source}: '{row[names]}' has two values at {where}; keep one")
     wide = frame.set_index([*index, names])[values].unstack(names)
     return wide.reset_index().rename(columns=str)
+
+
+def _unfinished(points: Sequence[Mapping[str, Any]]) -> str:
+    """What a column of states, of no other words than those of run trackers, says of a run that did not end well."""
+    for name in points[-1]:
+        states = [str(point.get(name, "")).lower() for point in points]
+        if name.lower() in STATE_NAMES and all(state in (*ENDED_WELL, *ENDED_OTHERWISE) for state in states):
+            return "" if states[-1] in ENDED_WELL else states[-1]
+    return ""
 
 
 def _likely_run(frame: pd.DataFrame) -> str:

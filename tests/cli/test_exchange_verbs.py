@@ -114,6 +114,15 @@ def test_import_shows_first_and_writes_nothing(folder: Path) -> None:
     assert sorted(Path().iterdir()) == before
 
 
+def test_import_shows_every_note_that_the_table_would_have(folder: Path) -> None:
+    Path("log.csv").write_text(LOG + "c,10,,,0.5,0.5,1000\nd,10,nan,1.5,0.499,0.5,1000\n")
+    shown, _ = run("import", "log.csv", "--show", *SAID)
+    written, _ = run("import", "log.csv", "-o", "runs.csv", *SAID)
+    notes = [line for line in written.splitlines() if line.startswith("note")]
+    assert notes and notes == [line for line in shown.splitlines() if line.startswith("note")]
+    assert "note: no loss of these is logged in 1 run, left out: c" in notes
+
+
 def test_import_shows_everything_that_is_missing_at_once(folder: Path) -> None:
     Path("log.csv").write_text("run,step,eval/web,eval/code,web,code\na,10,2.5,1.5,0.75,0.25\n")
     missing = [line.split(";")[0] for line in run("import", "log.csv", "--show")[0].splitlines() if "missing" in line]

@@ -226,6 +226,14 @@ def test_numbers_as_people_write_them_are_read() -> None:
         frame(log({"mix.web": "0,75", "mix.code": 0.25, "params": 1}))
 
 
+def test_counts_that_may_be_in_millions_are_named_and_taken_as_they_stand() -> None:
+    table = assemble(log({**SETTINGS, "params": 70}), Choices(rules=RULES, tokens_per_step=100.0))
+    assert table.frame["params"].tolist() == [70, 70]
+    assert [note for note in table.notes if "at most" in note] == [
+        "params are 70 at most, taken as they stand: if they are in millions or billions, write them out"
+    ]
+
+
 def test_checkpoints_logged_as_runs_become_rows_of_one() -> None:
     runs = tuple(LoggedRun(f"a/step{step}", ({"eval/web": 3 - step / 1000},), {}) for step in (100, 200))
     given = {"a": {"mix.web": 1.0, "params": 1.0}}

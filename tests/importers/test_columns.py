@@ -112,7 +112,8 @@ def test_the_checkpoints_of_a_run_that_were_logged_apart_share_its_name() -> Non
 def test_names_of_counts_are_told() -> None:
     names = ("model.n_params", "tokens_per_step", "train/tokens_seen", "lr")
     assert likely_count("params", names) == "params=model.n_params"
-    assert likely_count("tokens", names) == "tokens=train/tokens_seen" and likely_count("tokens", ("lr",)) is None
+    assert likely_count("tokens", names) == "tokens=train/tokens_seen"
+    assert all(likely_count("tokens", (name,)) is None for name in ("lr", "tokens (B)", "tokens_per_step", "tokens_B"))
 
 
 def test_a_run_name_says_its_mixture_size_and_seed() -> None:

@@ -153,6 +153,13 @@ def test_a_compressed_table_is_read_as_it_was(tmp_path: Path, name: str) -> None
         read_log((str(tmp_path / name),))
 
 
+def test_a_column_of_states_says_which_runs_did_not_end_well(tmp_path: Path) -> None:
+    """As of `mlflow.search_runs().to_csv()`."""
+    text = "run,status,state,x\na,FINISHED,Ohio,1\nb,RUNNING,Ohio,1\nb,FAILED,Iowa,2\nc,new,crashed,1\n"
+    log = read_log((write(tmp_path, "runs.csv", text),))
+    assert {run.name: run.unfinished for run in log.runs} == {"a": "", "b": "failed", "c": "crashed"}
+
+
 def test_each_file_may_be_a_run_that_is_called_after_it(tmp_path: Path) -> None:
     """As Lightning's CSVLogger writes `version_0/metrics.csv`, and many a script `<run>.csv`."""
     for folder in ("version_0", "version_1"):
