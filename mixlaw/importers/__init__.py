@@ -19,6 +19,8 @@ from mixlaw.importers import (
     wandb_server,
 )
 from mixlaw.importers.base import Importer, Log, Reading
+from mixlaw.importers.choices import listed
+from mixlaw.importers.frames import SUFFIXES, kind_of
 from mixlaw.wording import counted
 
 IMPORTERS: Mapping[str, Importer] = {
@@ -74,12 +76,24 @@ def importer_of(sources: tuple[str, ...], kind: str | None = None) -> Importer:
     """
     if kind is not None:
         return IMPORTERS[one_of(kind, tuple(IMPORTERS), "kind of log")]
-    found = [
-        importer for importer in IMPORTERS.values() if all(importer.recognises(Path(source)) for source in sources)
-    ]
+    by_source = {source: _recognising(Path(source)) for source in sources}
+    found = [importer for importer in IMPORTERS.values() if all(importer in kinds for kinds in by_source.values())]
     special = [importer for importer in found if importer is not table.IMPORTER] or found
     if len(special) == 1:
         return special[0]
+    if not special and all(by_source.values()):
+        each = "; ".join(f"{source} is {kinds[0].name}" for source, kinds in by_source.items())
+        raise Refused(
+            f"the sources are of several kinds: {each}; import each kind by itself, and join with mixlaw merge"
+        )
     kinds = "; ".join(f"{importer.name}: {importer.description}" for importer in special or IMPORTERS.values())
-    what = "several kinds of log" if special else "no kind of log that is known"
-    raise Refused(f"{', '.join(sources)} holds {what}; say which with --from. {kinds}")
+    if special:
+        raise Refused(f"{', '.join(sources)} holds several kinds of log; say which with --from. {kinds}")
+    lost = next(source for source, known in by_source.items() if not known)
+    tables = sorted(file.name for file in Path(lost).glob("*") if kind_of(file) in SUFFIXES)
+    hint = f"; name its tables one by one: {listed(tables, 4)}" if tables else ""
+    raise Refused(f"{lost} holds no kind of log that is known{hint}; say which with --from. {kinds}")
+
+
+def _recognising(path: Path) -> list[Importer]:
+    return [importer for importer in IMPORTERS.values() if importer.recognises(path)]

@@ -45,13 +45,18 @@ def join(mixtures: Path, losses: Path, keys: tuple[str, ...]) -> tuple[tuple[Log
     return runs, tuple(notes)
 
 
+def _is_row_number(column: str) -> bool:
+    """Whether pandas called a column so because its header is blank: the row numbers that it wrote itself."""
+    return column.startswith("Unnamed: ")
+
+
 def _by_key(frame: pd.DataFrame, key: str, file: Path) -> dict[str, dict[str, Any]]:
     identifiers = [str(value) for value in frame[key]]
     twice = next((value for value in identifiers if identifiers.count(value) > 1), None)
     if twice is not None:
         raise Refused(f"{file}: {key} '{twice}' stands twice; keep one row a run")
     labels = {key, "name", "index", "run", "run_id"}
-    columns = [column for column in frame.columns if column not in labels]
+    columns = [column for column in frame.columns if column not in labels and not _is_row_number(str(column))]
     records = frame[columns].to_dict("records")
     return {
         run: {str(name): value for name, value in row.items() if value == value}

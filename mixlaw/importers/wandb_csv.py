@@ -35,14 +35,14 @@ def read(sources: tuple[str, ...], reading: Reading) -> Log:
     Without charts the row is the one point of its run. With them it is not, as nobody says at which step its values
     were logged.
     """
-    files = [Path(source) for source in sources]
+    files, others = _files([Path(source) for source in sources])
     charts = [file for file in files if _is_chart(file)]
     rows: dict[str, Mapping[str, Any]] = {}
     for file in files:
         if file not in charts:
             rows |= _table(file)
     curves: Curves = {}
-    notes: list[str] = []
+    notes = [f"no export of W&B, left out: {listed(others)}"] if others else []
     for file in charts:
         notes += _add_chart(curves, file, tuple(rows))
     runs = [
@@ -50,6 +50,14 @@ def read(sources: tuple[str, ...], reading: Reading) -> Log:
         for name in (*rows, *(name for name in curves if name not in rows))
     ]
     return Log(listed(sources, 2), tuple(runs), notes=(*notes, *_about(rows, curves, charts)))
+
+
+def _files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The exports among the paths and in the folders, and other csv files in the folders by name."""
+    inside = [file for path in paths if path.is_dir() for file in sorted(path.glob("*.csv"))]
+    named = [path for path in paths if not path.is_dir()]
+    exports = [file for file in inside if _is_export(file)]
+    return list(dict.fromkeys([*named, *exports])), [file.name for file in inside if file not in exports]
 
 
 def _run(name: str, row: Mapping[str, Any], points: list[dict[str, Any]], *, alone: bool) -> LoggedRun:
@@ -152,16 +160,20 @@ def _is_table(file: Path) -> bool:
         return NAME in names and STATE in names and all(row[STATE] in STATES for row in rows)
 
 
-def _recognises(path: Path) -> bool:
+def _is_export(file: Path) -> bool:
     try:
-        return path.is_file() and path.suffix.lower() == ".csv" and (_is_chart(path) or _is_table(path))
-    except csv.Error:
+        return file.is_file() and file.suffix.lower() == ".csv" and (_is_chart(file) or _is_table(file))
+    except (csv.Error, OSError):
         return False
+
+
+def _recognises(path: Path) -> bool:
+    return any(_is_export(file) for file in path.glob("*.csv")) if path.is_dir() else _is_export(path)
 
 
 IMPORTER = Importer(
     name="wandb-csv",
-    description="Weights & Biases exports in csv (of charts, and of the table of runs)",
+    description="Weights & Biases exports in csv (of charts, and of the table of runs; files or their folder)",
     recognises=_recognises,
     read=read,
 )

@@ -100,6 +100,29 @@ def test_olmix_is_joined_by_run_and_names_what_only_one_file_knows(tmp_path: Pat
     )
 
 
+def test_olmix_is_known_by_its_files_and_row_numbers_of_pandas_are_no_domain(tmp_path: Path) -> None:
+    paths = (
+        write(tmp_path, "ratios.csv", ",run,name,index,web,code\n0,r1,x,0,0.25,0.75\n"),
+        write(tmp_path, "metrics.csv", ",run,name,index,arc_bpb\n0,r1,x,0,0.5\n"),
+    )
+    for sources in (paths, paths[:1], (str(tmp_path),)):
+        assert importer_of(sources).name == "olmix"
+        (run,) = read_log(sources).runs
+        assert run.settings == {"mix.web": 0.25, "mix.code": 0.75} and run.points == ({"arc_bpb": 0.5},)
+
+
+def test_what_no_importer_knows_is_told_by_source(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "run,x\na,1\n")
+    with pytest.raises(
+        Refused, match=r"holds no kind of log that is known; name its tables one by one: a.csv; say which"
+    ):
+        importer_of((str(tmp_path),))
+    (tmp_path / "hf").mkdir()
+    write(tmp_path / "hf", "trainer_state.json", "{}")
+    with pytest.raises(Refused, match=r"hf is huggingface; .*a.csv is table; import each kind by itself.*mixlaw merge"):
+        importer_of((str(tmp_path / "hf"), path))
+
+
 @pytest.mark.parametrize(
     ("metrics", "message"),
     [

@@ -76,6 +76,15 @@ def test_the_order_of_the_files_does_not_matter(tmp_path: Path) -> None:
     assert first.frame.equals(again.frame)
 
 
+def test_a_folder_of_exports_is_the_exports_in_it(tmp_path: Path) -> None:
+    sources = (chart(tmp_path, "eval/web_loss"), runs(tmp_path), chart(tmp_path, "eval/code_loss"))
+    named = read_log(sources)
+    (tmp_path / "own.csv").write_text("run,tokens\na,1\n")
+    log = read_log((str(tmp_path),))
+    assert {run.name: run for run in log.runs} == {run.name: run for run in named.runs}
+    assert set(log.notes) == {*named.notes, "no export of W&B, left out: own.csv"}
+
+
 def test_a_table_of_runs_alone_gives_the_last_values(tmp_path: Path) -> None:
     log = read_log((runs(tmp_path, _step=[100, 200, 300]),))
     table = assemble(log, Choices(rules=RULES, tokens_per_step=1000.0))
