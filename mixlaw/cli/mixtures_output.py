@@ -8,14 +8,25 @@ from rich.console import Console
 
 from mixlaw.corpus.shards import open_corpus
 from mixlaw.design.planned import planned
+from mixlaw.errors import Refused
 from mixlaw.mixture import Mixture, read_mixtures, write_mixtures
 from mixlaw.plan import read_plan
 from mixlaw.wording import counted
 
 
 def write(console: Console, output: Path, mixtures: Mapping[str, Mixture], *, extend: bool) -> None:
-    """Write mixtures by name; with `extend` after those of other names that the file holds."""
+    """Write mixtures by name; with `extend` after those of other names that the file holds.
+
+    Raises:
+        Refused: if those are of other domains: one file has one column a domain, with no blanks.
+    """
     there = read_mixtures(output) if extend and output.exists() else {}
+    before, now = ({domain for each in found.values() for domain in each.domains} for found in (there, mixtures))
+    if there and before != now:
+        raise Refused(
+            f"{output} holds mixtures of {', '.join(sorted(before))}, and these are of {', '.join(sorted(now))}; name "
+            "another file"
+        )
     earlier = {name: mixture for name, mixture in there.items() if name not in mixtures}
     write_mixtures(output, {**earlier, **mixtures})
     added = f", after the {counted(len(earlier), 'mixture')} that were there" if earlier else ""

@@ -9,9 +9,9 @@ from typing import Annotated
 import numpy as np
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from mixlaw.batch import ENOUGH, Batch, next_batch, rivals_of
+from mixlaw.cli.batch_table import show_batch
 from mixlaw.cli.counts import METAVAR, count
 from mixlaw.cli.limit_flags import MaxEpochs, limits_from, read_available
 from mixlaw.cli.mixtures_output import next_step, write
@@ -28,7 +28,6 @@ from mixlaw.fitting.fit import fit
 from mixlaw.limits import Limits
 from mixlaw.mixture import Array, Mixture, read_mixture
 from mixlaw.optimize.linear import with_linear_limits
-from mixlaw.optimize.regret import INFLATION
 from mixlaw.plan import Plan, read_plan
 from mixlaw.runs import RunTable, read_runs
 from mixlaw.weights import read_numbers
@@ -107,8 +106,11 @@ def run(
         Path | None, typer.Option(help="With --after: importance of targets, .json.", show_default=False)
     ] = None,
     enough: Annotated[
-        float, typer.Option(help="With --after: nats per token of regret that you would not mind.")
-    ] = ENOUGH,
+        float | None,
+        typer.Option(
+            help=f"With --after: nats per token of regret that you would not mind; {ENOUGH:g}.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Choose which mixtures the proxies train on, and say how well they spread every domain.
 
@@ -120,14 +122,23 @@ def run(
     """
     check_output(output, ".csv", "a mixtures file")
     console = screen()
+    supply = {"--available": available, "--tokens": tokens, "--max-epochs": max_epochs}
+    if after is None:
+        _without({"--weights": weights, "--enough": enough}, "only a batch after runs asks; give --after RUNS")
+    else:
+        _without({"--method": method, "--frozen": frozen}, "after runs the law chooses, not a design; leave that out")
     table = None if after is None else read_runs(after)
     if plan is not None:
-        if domains or natural or available or tokens:
-            raise Refused("the plan has the domains and their tokens; drop --domains, --natural, --available, --tokens")
+        _without(
+            {"--domains": domains, "--natural": natural, **supply},
+            "the plan has the domains and their tokens; change it there",
+        )
         request = _from_plan(read_plan(plan), pairs(cap, "--cap"), pairs(floor, "--floor"), limit or [])
     else:
         if natural is not None and available is not None:
             raise Refused("--available gives the natural mixture, that of its tokens; leave --natural out")
+        if available is None:
+            _without(supply, "a proxy is limited by the text at hand; give --available")
         names = _names(domains, natural or available, None if table is None else table.domains)
         request = Request(
             limits=limits_from(
@@ -149,14 +160,22 @@ def run(
         mixtures = _first(console, replace(request, count=request.count if count is None else count), frozen)
     else:
         importance = request.weights if weights is None else read_numbers(weights, "weights")
-        batch = _next(replace(request, weights=importance, count=BATCH if count is None else count), table, enough)
+        request = replace(request, weights=importance, count=BATCH if count is None else count)
+        batch = _next(request, table, ENOUGH if enough is None else enough)
         mixtures = batch.mixtures
-        _describe_batch(console, batch)
+        show_batch(console, batch)
     if output is None:
         console.print("Next: the same with -o mixtures.csv")
     else:
         write(console, output, mixtures, extend=table is not None)
         console.print(next_step(plan, output, mixtures))
+
+
+def _without(flags: Mapping[str, object], why: str) -> None:
+    """Refuse flags that would change nothing."""
+    given = [flag for flag, value in flags.items() if value is not None]
+    if given:
+        raise Refused(f"{' and '.join(given)} would change nothing: {why}")
 
 
 def _same_domains(after: Path | None, table: RunTable, domains: Sequence[str]) -> None:
@@ -271,21 +290,3 @@ def _spread(console: Console, found: Spread, more: Mapping[str, Sequence[str]]) 
         console.print(runs_advised(found))
     for warning in (*found.unvaried, *found.warnings):
         console.print(f"warning: {warning}")
-
-
-def _describe_batch(console: Console, batch: Batch) -> None:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("mixture", "predicted loss", "known to", "chosen", "most of"):
-        numeric = heading in ("predicted loss", "known to")
-        table.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
-    for (name, mixture), loss, deviation in zip(batch.mixtures.items(), batch.loss, batch.deviation, strict=True):
-        most = sorted(mixture.as_dict().items(), key=lambda item: -item[1])[:2]
-        why = "may be the best" if name in batch.towards else "law least sure"
-        listed = ", ".join(f"{domain} {share:.2f}" for domain, share in most)
-        table.add_row(name, f"{loss:.4f}", f"±{deviation:.4f}", why, listed)
-    console.print(table)
-    verdict = "enough" if batch.done else "not enough yet: run this batch"
-    console.print(
-        f"expected regret of stopping now: {batch.regret.expected:.4f} nats, times {INFLATION:g} for what a law does "
-        f"not know of itself: {batch.regret.inflated:.4f}, against {batch.enough:g}; {verdict}"
-    )

@@ -156,7 +156,7 @@ def _filled(
         if found is None:
             raise Refused(
                 f"asked for {counted(count, 'mixture')}, but under these limits the design '{method}' finds only "
-                f"{len(chosen)} that differ; ask for fewer, or widen the limits"
+                f"{counted(len(chosen), 'different mixture')}; ask for fewer, or widen the limits"
             )
         chosen[f"m{number:03d}"] = found
     return chosen

@@ -158,6 +158,17 @@ def test_after_runs_comes_the_next_batch_and_a_verdict(
     assert "against 100; enough" in said
 
 
+def test_a_batch_is_not_written_after_mixtures_of_other_domains(
+    folder: Path, planted: Callable[..., pd.DataFrame]
+) -> None:
+    planted(24).to_csv("runs.csv", index=False)
+    run("sample", "--domains", "web,law", "--count", "3", "-o", "next.csv")
+    before = Path("next.csv").read_text()
+    said = refusal("sample", "--after", "runs.csv", "--count", "2", "-o", "next.csv")
+    assert "next.csv holds mixtures of law, web, and these are of books, code, web; name another file" in said
+    assert Path("next.csv").read_text() == before
+
+
 def test_merged_run_tables_are_one_that_fits(tmp_path: Path, planted: Callable[..., pd.DataFrame]) -> None:
     old, new = planted(6, seed=1), planted(6, seed=2)
     old = old.assign(**{"mix.text": old["mix.web"] + old["mix.books"]}).drop(columns=["mix.web", "mix.books"])
@@ -176,11 +187,23 @@ def test_merged_run_tables_are_one_that_fits(tmp_path: Path, planted: Callable[.
     [
         ("sample", "there is no plan and no domain"),
         ("sample --domains web,,code", "empty or repeated"),
-        ("sample --domains web,code --tokens 5 --cap web", "--cap web is not NAME=NUMBER"),
+        ("sample --domains web,code --cap web", "--cap web is not NAME=NUMBER"),
         ("sample --domains web,code --cap web=0.3 --cap code=0.3", "the caps sum to 0.6"),
         ("sample --domains web,code --method best", "no design is called 'best'"),
         ("sample --domains web,code --method natural", "the natural mixture, which is not known"),
         ("sample plan.toml --domains web", "the plan has the domains"),
+        ("sample plan.toml --max-epochs 2", "--max-epochs would change nothing: the plan has the domains"),
+        (
+            "sample --domains web,code --tokens 1e9",
+            "--tokens would change nothing: a proxy is limited by the text at hand",
+        ),
+        (
+            "sample --domains web,code --weights w.json",
+            "--weights would change nothing: only a batch after runs asks; give --after RUNS",
+        ),
+        ("sample --domains web,code --enough 0.1", "--enough would change nothing"),
+        ("sample --after runs.csv --method maximin", "--method would change nothing: after runs the law chooses"),
+        ("sample --after runs.csv --frozen old.json", "--frozen would change nothing"),
         ("sample absent.toml", "absent.toml does not exist"),
         ("sample --after absent.csv", "absent.csv does not exist"),
         ("sample plan.toml --cap cod=0.3", "did you mean 'code'"),

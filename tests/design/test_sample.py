@@ -109,7 +109,10 @@ def test_the_default_design_copes_with_three_hundred_domains_of_equal_size() -> 
         ({"natural": Mixture.uniform(["web", "cod"])}, "did you mean 'code'"),
         ({"limits": Limits.simplex(["a", "b"])}, "limits are for a, b"),
         ({"limits": Limits(DOMAINS, np.zeros(5), np.full(5, 0.1), np.zeros((0, 5)), np.zeros(0), {})}, "sum to 0.5"),
-        ({"limits": Limits(DOMAINS, np.full(5, 0.2), np.ones(5), np.zeros((0, 5)), np.zeros(0), {})}, "only 1 that"),
+        (
+            {"limits": Limits(DOMAINS, np.full(5, 0.2), np.ones(5), np.zeros((0, 5)), np.zeros(0), {})},
+            "only 1 different mixture",
+        ),
     ],
 )
 def test_what_cannot_be_sampled_is_refused(arguments: dict, said: str) -> None:
