@@ -37,6 +37,8 @@ def mistake(detail: Mapping[str, Any]) -> str:
     place = ".".join(map(str, detail["loc"]))
     if detail["type"] == "missing":
         return f"'{place}' is missing"
+    if detail["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"'{place}' means nothing here"
     return f"'{place}' is {found(detail['input'])}; it must be {wanted(detail)}"
 
 

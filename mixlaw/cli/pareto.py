@@ -28,7 +28,7 @@ from mixlaw.files import to_json
 from mixlaw.fitting.law_file import read_law
 from mixlaw.optimize.pareto import POINTS, Front, pareto, read_groups, write_front
 from mixlaw.optimize.question import at_most_of, limits_of
-from mixlaw.wording import in_words
+from mixlaw.wording import counted, in_words, is_are
 
 NAME = "pareto"
 
@@ -73,13 +73,23 @@ def run(
     )
     if output is not None:
         write_front(found, output)
+    beyond = at.extrapolations({f"point {number}": point.mixture for number, point in enumerate(found.points, 1)})
+    warnings = (*at.warnings, *beyond)
     if json:
-        print(to_json({"points": found.table().to_dict("records"), "compromise": found.compromise + 1}), end="")
+        content = {
+            "points": found.table().to_dict("records"),
+            "compromise": found.compromise + 1,
+            "unknown": found.unknown,
+            "params": at.params,
+            "tokens": at.tokens,
+            "warnings": warnings,
+        }
+        print(to_json(content), end="")
         return
     console = screen()
     _show(console, found)
     console.print(f"at {in_words(at.params)} params, {in_words(at.tokens)} tokens")
-    for warning in (*at.warnings, *at.extrapolations({f"point {n}": p.mixture for n, p in enumerate(found.points, 1)})):
+    for warning in warnings:
         console.print(f"warning: {warning}")
     shares = ", ".join(
         f"{name} {weight:.3f}"
@@ -111,7 +121,8 @@ def _show(console: Console, front: Front) -> None:
     console.print(table)
     console.print("* nearest to every group at its best, each scaled by its range on the front")
     if len(mean) > len(domains):
-        console.print(f"{len(mean) - len(domains)} more domains are in the csv (-o)")
+        more = len(mean) - len(domains)
+        console.print(f"{counted(more, 'more domain')} {is_are(more)} in the csv (-o)")
     if front.unknown is not None:
         console.print(
             f"between the points no allowed mixture lies below the straight line by over {front.unknown:.1e} nats",

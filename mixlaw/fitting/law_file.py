@@ -50,6 +50,9 @@ SCHEMA = TypeAdapter(LawFile)
 
 DEFAULTS = asdict(Asked())
 
+SUMS_TO_ONE = 1e-6
+"""How far from 1 the proportions of a run may sum: those of a run table are divided by their sum."""
+
 
 def write_law(law: Law, path: Path | str) -> None:
     """Write a law whole or not at all: sorted keys, floats that read back to the same bits."""
@@ -113,6 +116,10 @@ def _check_version(version: str, path: Path | str) -> None:
 
 def _check_shapes(law: Law) -> None:
     """Refuse evidence that does not fit the law's domains and targets, and a law that predicts no number."""
+    for names, what in ((law.domains, "domain"), (law.targets, "target")):
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise Refused(f"{what} '{twice[0]}' is named twice; run mixlaw fit again")
     evidence, domains, targets = law.evidence, len(law.domains), len(law.targets)
     columns: Mapping[str, int] = {
         "names": len(evidence.names),
@@ -126,6 +133,13 @@ def _check_shapes(law: Law) -> None:
             raise Refused(f"evidence.{name} holds {count} of {evidence.runs} runs; run mixlaw fit again")
     if any(len(row) != domains for row in evidence.proportions) or any(len(row) != targets for row in evidence.losses):
         raise Refused(f"a run of the evidence has not {domains} proportions and {targets} losses; run mixlaw fit again")
+    sums = evidence.mixtures.sum(axis=1)
+    if not np.allclose(sums, 1, rtol=0, atol=SUMS_TO_ONE):
+        worst = int(np.abs(sums - 1).argmax())
+        raise Refused(
+            f"the proportions of run '{evidence.names[worst]}' in the evidence sum to {sums[worst]:.6g}, not 1; run "
+            "mixlaw fit again"
+        )
     for domain in law.fixed:
         one_of(domain, law.domains, "domain")
     predicted = law.surface.at().fit.law.predict(evidence.mixtures)

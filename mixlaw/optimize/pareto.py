@@ -17,6 +17,7 @@ from mixlaw.optimize.interior_point import solve
 from mixlaw.optimize.printed import printed
 from mixlaw.optimize.program import Ceilings, Program
 from mixlaw.optimize.worst_case import start_within
+from mixlaw.wanted import found as shown
 from mixlaw.weights import weights_of
 
 POINTS = 21
@@ -103,12 +104,17 @@ def read_groups(path: Path | str, targets: Sequence[str] | None = None) -> dict[
     groups: dict[str, dict[str, float]] = {}
     for name, members in content.items():
         if isinstance(members, list):
+            twice = [target for target in members if members.count(target) > 1]
+            if twice:
+                raise Refused(f"{path}: group '{name}' names '{twice[0]}' twice; name it once, or give weights")
             members = dict.fromkeys(map(str, members), 1.0)
         if not isinstance(members, dict) or not members:
             raise Refused(f'{path}: group \'{name}\' holds no targets; write ["github"] or {{"books": 2, "wiki": 1}}')
         for target, weight in members.items():
             if isinstance(weight, bool) or not isinstance(weight, int | float):
-                raise Refused(f"{path}: group '{name}': the weight of '{target}' is {weight!r}; it must be a number")
+                raise Refused(
+                    f"{path}: group '{name}': the weight of '{target}' is {shown(weight)}; it must be a number"
+                )
         groups[str(name)] = {str(target): float(weight) for target, weight in members.items()}
         if targets is not None:
             with naming(f"{path}: group '{name}'"):

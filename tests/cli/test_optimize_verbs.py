@@ -162,6 +162,8 @@ def test_pareto_prints_the_front_and_writes_it(folder: Path) -> None:
     assert (table["loss.code"].diff().dropna() > 0).all() and (table["loss.web"].diff().dropna() < 0).all()
     content = json.loads(run("pareto", "law.json", "--groups", "groups.json", "--points", "3", "--json"))
     assert len(content["points"]) == 3 and 1 <= content["compromise"] <= 3
+    assert f"{content['unknown']:.1e} nats" in run("pareto", "law.json", "--groups", "groups.json", "--points", "3")
+    assert {"params", "tokens", "warnings"} <= content.keys()
 
 
 def test_pareto_refuses_groups_that_make_no_front(

@@ -139,7 +139,12 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a newer version": (lambda c: c.update(version="99.0.1"), "written by mixlaw 99.0.1, newer than this one"),
     "no version number": (lambda c: c.update(version="new"), "not one of mixlaw"),
     "a word for a number": (lambda c: c["evidence"].update(rows="many"), "evidence.rows"),
-    "an unknown key": (lambda c: c.update(kinds="linear"), "kinds"),
+    "an unknown key": (lambda c: c.update(kinds="linear"), "'kinds' means nothing here: run mixlaw fit again"),
+    "a domain twice": (lambda c: c["domains"].__setitem__(0, c["domains"][1]), "is named twice"),
+    "a mixture of more than 1": (
+        lambda c: c["evidence"]["proportions"][0].__setitem__(0, 9.0),
+        "in the evidence sum to .*, not 1",
+    ),
     "no name of a law": (lambda c: c.update(asked={"law": 3}), "asked.law"),
     "a run less": (lambda c: c["evidence"]["names"].pop(), "evidence.names holds 23 of 24"),
     "ragged evidence": (lambda c: c["evidence"]["proportions"][0].pop(), "has not 3 proportions"),

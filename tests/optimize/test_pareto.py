@@ -128,7 +128,9 @@ def test_groups_that_make_no_front_are_refused(
         pareto(at, groups, Limits.simplex(DOMAINS))
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"code": []}', '{"code": "code"}', '{"code": {"code": "1"}}'])
+@pytest.mark.parametrize(
+    "content", ["[]", "{}", '{"code": []}', '{"code": "code"}', '{"code": {"code": "1"}}', '{"code": ["code", "code"]}']
+)
 def test_a_broken_file_of_groups_is_refused(at: LawAtScale, tmp_path: Path, content: str) -> None:
     path = tmp_path / "groups.json"
     path.write_text(content)
