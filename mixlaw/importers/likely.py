@@ -1,6 +1,7 @@
 """What names in a log look like: rules to propose to the user, none of which is ever applied unasked."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import Any
@@ -59,11 +60,12 @@ def likely_count(column: str, names: Iterable[str]) -> str | None:
 
 
 def likely_mixture(log: Log) -> str | None:
-    """The rule for names that differ in one word and sum to 1, or to 100, in every run that has them."""
+    """The rule for names that differ in one word, sum to 1 or to 100 in every run that has them, and are not the same
+    in all runs, as what is no mixture may be."""
+    held = [_values(run) for run in log.runs]
     for before, after in _families(log.names):
         names = [name for name in log.names if name.startswith(before) and name.endswith(after)]
-        sums = [total for run in log.runs if (total := _sum(_values(run), names)) is not None]
-        if sums and all(min(abs(total - 1), abs(total / 100 - 1)) <= ROUNDING for total in sums):
+        if _are_mixtures(held, names):
             return f"mix.*={before}*{after}"
     return None
 
@@ -85,9 +87,9 @@ def likely_lists(log: Log, rule: str) -> str | None:
 def _families(names: Sequence[str]) -> list[tuple[str, str]]:
     """What several names begin or end with, up to a separator: the longest first."""
     places = [(name, place) for name in names for place, sign in enumerate(name) if sign in SEPARATORS]
-    begun = [(name[: place + 1], "") for name, place in places]
-    ended = [("", name[place:]) for name, place in places]
-    shared = {family for family in (*begun, *ended) if max(begun.count(family), ended.count(family)) > 1}
+    found = Counter((name[: place + 1], "") for name, place in places)
+    found.update(("", name[place:]) for name, place in places)
+    shared = [family for family, count in found.items() if count > 1]
     return sorted(shared, key=lambda family: (-len("".join(family)), family))
 
 
@@ -95,12 +97,21 @@ def _values(run: LoggedRun) -> Mapping[str, Any]:
     return {**(run.points[-1] if run.points else {}), **run.settings}
 
 
-def _sum(values: Mapping[str, Any], names: Sequence[str]) -> float | None:
-    """What the names sum to in one run; none if it has fewer than two of them, or one that is no share."""
-    held = [values[name] for name in names if name in values]
-    if len(held) < 2 or not all(isinstance(value, int | float) and value >= 0 for value in held):
-        return None
-    return float(sum(held))
+def _are_mixtures(held: Sequence[Mapping[str, Any]], names: Sequence[str]) -> bool:
+    found = set()
+    for values in held:
+        shares = _shares(values, names)
+        if shares and min(abs(sum(shares) - 1), abs(sum(shares) / 100 - 1)) > ROUNDING:
+            return False
+        found |= {shares} if shares else set()
+    return len(found) > 1 or len(found) == len(held) == 1
+
+
+def _shares(values: Mapping[str, Any], names: Sequence[str]) -> tuple[float, ...]:
+    """The values of the names in one run; none if it has fewer than two of them, or one that is no share."""
+    held = tuple(values[name] for name in names if name in values)
+    shares = len(held) > 1 and all(isinstance(value, int | float) and value >= 0 for value in held)
+    return held if shares else ()
 
 
 def _shared(words: Iterable[Sequence[str]]) -> list[str]:

@@ -94,7 +94,9 @@ def test_names_that_look_like_losses_are_told_with_the_rule_that_takes_them(name
 def test_names_whose_values_sum_to_one_are_told_with_the_rule_that_takes_them(
     settings: dict[str, object], rule: str | None
 ) -> None:
-    assert likely_mixture(Log("log", (LoggedRun("a", (), settings), LoggedRun("b", (), {})))) == rule
+    assert likely_mixture(Log("log", (LoggedRun("a", (), settings),))) == rule
+    same = tuple(LoggedRun(name, (), settings) for name in ("a", "b"))
+    assert likely_mixture(Log("log", same)) is None, "what no run varies is no mixture of a swarm"
 
 
 @pytest.mark.parametrize(
