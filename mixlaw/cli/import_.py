@@ -123,7 +123,7 @@ def run(
     said = tuple(parse_rule(text) for text in rules or [])
     choices = Choices(
         rules=said,
-        given={} if runs is None else read_given(runs),
+        given={} if runs is None else read_given(runs, renormalise=renormalise),
         pattern=None if run_pattern is None else parse_pattern(run_pattern),
         params=params,
         tokens=tokens,

@@ -155,6 +155,16 @@ def test_import_looks_mixtures_up_and_reads_them_from_names(folder: Path) -> Non
     assert read_runs("runs.csv").proportions.tolist() == first == [[0.5, 0.5], [0.25, 0.75]]
 
 
+def test_mixtures_given_in_tokens_are_divided_by_their_sum_only_when_said(folder: Path) -> None:
+    Path("log.csv").write_text("run,step,eval/web\na,10,2.5\n")
+    Path("mixtures.csv").write_text("run,web,code\na,30000,10000\n")
+    words = ["import", "log.csv", "-o", "runs.csv", *SAID, "--runs", "mixtures.csv", "--params", "1000"]
+    with pytest.raises(Refused, match="sum to 40000, not 1"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+    run(*words, "--renormalise")
+    assert read_runs("runs.csv").proportions.tolist() == [[0.25, 0.75]]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
