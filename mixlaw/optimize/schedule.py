@@ -23,7 +23,8 @@ from mixlaw.optimize.interior_point import solve
 from mixlaw.optimize.printed import printed
 from mixlaw.optimize.program import Program
 from mixlaw.optimize.question import limits_of
-from mixlaw.optimize.recency import ENOUGH, Recency, recency_of
+from mixlaw.optimize.recency import Recency, recency_of
+from mixlaw.optimize.staged_runs import ENOUGH
 from mixlaw.optimize.two_stages import Staged, felt_share
 from mixlaw.runs import RunTable
 from mixlaw.version import __version__
