@@ -68,7 +68,7 @@ def test_the_expected_regret_falls_with_runs_and_says_when_to_stop(planted: Plan
     assert next_batch(law(planted, 64, 0.05), enough=1e-9).done is False
 
 
-def test_three_times_the_expected_regret_bounds_the_true_one(planted: Planted) -> None:
+def test_the_inflated_regret_bounds_the_true_one(planted: Planted) -> None:
     least, below = true_loss(np.random.default_rng(0).dirichlet([1, 1, 1], 50_000)).min(), 0
     for seed in range(6):
         fitted = law(planted, 12, 0.03, seed)

@@ -144,9 +144,13 @@ def _uncertified(asked: Question, program: Program) -> Optimum:
     at = asked.at
     found = search(program, at.proportions)
     if program.violation(found.proportions) > MET:
+        losses, (divergence, _) = program.law.predict(found.proportions[None])[0], program.divergence(found.proportions)
+        excess = program.excess(losses, divergence)[~program.ceilings.lifted]
+        over = [f"the {name} by {nats:.4f}" for name, nats in zip(asked.names, excess, strict=True) if nats > 0]
         raise Refused(
-            f"the {at.law.kind} law is not convex, and {len(found.others) + 1} searches found no mixture that meets "
-            f"{', '.join(asked.names)}; relax them, or fit a convex law to learn whether they can be met"
+            f"the {at.law.kind} law is not convex, and {len(found.others) + 1} searches found no mixture that keeps "
+            f"every limit: the nearest exceeds {' and '.join(over)} nats; relax that, or fit a convex law to learn "
+            "whether it can be kept"
         )
     spread = max(found.others, default=found.value) - found.value
     warnings = [

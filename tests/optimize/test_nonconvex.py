@@ -1,5 +1,6 @@
 """Laws that are not convex are searched, never certified."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -121,6 +122,9 @@ def test_the_certified_optimum_of_the_best_convex_law_stands_beside_it(found: Op
     assert beside.gap is not None and beside.gap <= 1e-9
 
 
-def test_limits_the_search_cannot_meet_are_refused(two_wells: Law) -> None:
-    with pytest.raises(Refused, match="searches found no mixture that meets loss of 't'"):
+def test_limits_the_search_cannot_meet_are_refused_with_how_much_is_lacking(two_wells: Law) -> None:
+    lacking = optimize(two_wells).loss - 1.5
+    with pytest.raises(Refused, match="no mixture that keeps every limit") as refusal:
         optimize(two_wells, at_most={"t": 1.5})
+    said = re.findall(r"the nearest exceeds the loss of 't' by ([\d.]+) nats", str(refusal.value))
+    assert [float(nats) for nats in said] == pytest.approx([lacking], abs=1e-3)
