@@ -4,7 +4,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -18,8 +18,24 @@ Cell = str | float | None
 ALONE = 1.15
 """How much larger than drawn a figure that stands alone may be shown."""
 
+LEGIBLE = 0.64
+"""And how much smaller: on a phone most figures just fit, and one with many columns is moved sideways to be read."""
+
+POINTS = 72
+"""In an inch."""
+
+WIDE_PT = 450.0
+"""Points from which on a figure needs the whole width of a printed page."""
+
 TALL = 24
-"""Rows of a table that are shown at once; a longer one opens when it is asked for."""
+"""Rows of a table that are shown at once; a longer one opens when it is asked for, and in print if it is not broad."""
+
+BROAD = 12
+"""Columns that a printed page has room for."""
+
+ROOM, PADDING = 15, 3
+"""Digits of which a name in the first column of a table has room for the width on a line, if it is so long, and of
+which letters that are wider and the space beside it take the width."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +45,14 @@ class Drawing:
     svgs: Sequence[str]
     caption: str
     panels: bool = False
+    broad: bool = False
 
     @classmethod
     def of(cls, figures: Figure | Sequence[Figure], caption: str) -> "Drawing":
         """Draw matplotlib figures."""
         if isinstance(figures, Figure):
-            return cls([fitting(drawn(figures), ALONE)], caption)
+            broad = figures.get_figwidth() * POINTS > WIDE_PT
+            return cls([fitting(drawn(figures), ALONE, LEGIBLE)], caption, broad=broad)
         return cls([fitting(drawn(figure)) for figure in figures], caption, panels=True)
 
 
@@ -67,6 +85,16 @@ class Table:
     def tall(self) -> bool:
         """Whether it opens only when asked for."""
         return self.folded or len(self.rows) > TALL
+
+    @property
+    def broad(self) -> bool:
+        """Whether a printed page has no room for it."""
+        return len(self.columns) > BROAD
+
+    @property
+    def room(self) -> int:
+        """Width of the first column at least, in digits."""
+        return PADDING + min(ROOM, max((len(row[0]) for row in self.shown if row), default=0))
 
     @classmethod
     def of(
@@ -137,4 +165,17 @@ def render(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.get_template("page.html")
-    return template.render(title=title, lead=lead, sections=sections, answers=answers or {})
+    return template.render(title=title, lead=lead, sections=said_once(sections), answers=answers or {})
+
+
+def said_once(sections: Sequence[Section]) -> list[Section]:
+    """The sections without points and warnings that an earlier one has: designs and laws judge the same runs."""
+    said: set[str] = set()
+    found = []
+    for section in sections:
+        points, warnings = (
+            [text for text in texts if text not in said] for texts in (section.points, section.warnings)
+        )
+        said |= {*points, *warnings}
+        found.append(replace(section, points=points, warnings=warnings))
+    return found

@@ -85,11 +85,12 @@ def _styled_once(markers: "re.Match[str]") -> str:
     return f'<g style="{markers[1]}">{bare}</g>'
 
 
-def fitting(svg: str, largest: float = 1.0) -> str:
-    """The same element made to shrink with what holds it, and not to outgrow so many times its own size."""
+def fitting(svg: str, largest: float = 1.0, smallest: float = 0.0) -> str:
+    """The same element made to shrink with what holds it, between so many times its own size."""
 
     def sized(found: "re.Match[str]") -> str:
-        return f'{found[1]} style="max-width: {largest * float(found[2]):.1f}pt"'
+        ends = {"min": smallest * float(found[2]), "max": largest * float(found[2])}
+        return f'{found[1]} style="{"; ".join(f"{end}-width: {size:.1f}pt" for end, size in ends.items() if size)}"'
 
     return re.sub(r'(<svg[^>]*?) width="([0-9.]+)pt" height="[^"]*"', sized, svg, count=1)
 

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mixlaw.report.figures.choice import Measured, on_any_ground, over_tokens
 from mixlaw.report.figures.coverage import _flat, grid_of_triangle, mixtures_sampled
+from mixlaw.report.figures.fits import residuals
 from mixlaw.report.page import Column, Section, Table, render
 from mixlaw.report.style import LONG, MARKERS, NAMED, drawn, fitting, shortened, styled
 
@@ -58,9 +59,9 @@ def test_names_are_text_and_not_formulas_or_elements() -> None:
 
 def test_a_figure_shrinks_with_the_page_and_grows_to_its_limit() -> None:
     assert fitting('<svg height="72pt" width="100pt"', 1.5).startswith("<svg height")
-    assert fitting('<svg version="1.1" width="100pt" height="72pt" x="0"', 1.5) == (
-        '<svg version="1.1" style="max-width: 150.0pt" x="0"'
-    )
+    svg = '<svg version="1.1" width="100pt" height="72pt" x="0"'
+    assert fitting(svg, 1.5) == '<svg version="1.1" style="max-width: 150.0pt" x="0"'
+    assert fitting(svg, 1.5, 0.6) == '<svg version="1.1" style="min-width: 60.0pt; max-width: 150.0pt" x="0"'
 
 
 def test_the_figure_for_a_readme_reads_on_light_and_on_dark_ground() -> None:
@@ -74,6 +75,39 @@ def test_moving_proportions_are_drawn_as_layers_the_smallest_as_one() -> None:
     with styled():
         text = drawn(over_tokens([f"d{n}" for n in range(12)], np.arange(1.0, 6.0), moving))
     assert "5 more" in text
+
+
+def test_the_farthest_run_outside_its_interval_is_named_within_the_figure_and_no_other() -> None:
+    left = np.array([[0.5, -0.1, 0.0], [-0.2, 0.1, 0.05], [0.1, 0.3, 0.02]])
+    half = np.array([[0.9, 0.2, 0.1], [0.1, 0.2, 0.1], [0.05, 0.2, 0.1]])
+    with styled():
+        figure = residuals(["first", "second", "third"], left, half, ["wide-of-zero", "b" * 40, "c"])
+        figure.draw_without_rendering()
+    axes = figure.axes[0]
+    assert [(note.get_text()[:1], note.xy) for note in axes.texts] == [("b", (-0.2, 0)), ("c", (0.3, 1))]
+    ends = axes.get_window_extent()
+    for note in axes.texts:
+        assert ends.x0 <= note.get_window_extent().x0 and note.get_window_extent().x1 <= ends.x1
+    labels = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+    assert all(one.x1 + 4 < other.x0 for one, other in pairwise(labels))
+
+
+def test_what_an_earlier_section_has_said_is_not_said_again() -> None:
+    sections = [
+        Section("one", warnings=["few runs"]),
+        Section("two", points=["few runs", "new"], warnings=["few runs"]),
+    ]
+    page = render("t", [], sections)
+    assert page.count("few runs") == 1 and page.count("<li>new</li>") == 1
+
+
+def test_a_first_column_has_room_for_its_names_and_a_broad_table_is_not_printed() -> None:
+    table = Table.of([Column("domain"), Column("share", ".1f")], [["web", 0.1], ["code", 0.2]])
+    assert (table.room, table.broad) == (7, False)
+    assert Table([Column("domain")], [["x" * 200]]).room == 18
+    assert Table([Column("n")] * 13, [["1"] * 13], "many").broad
+    page = render("t", [], [Section("s", tables=[Table([Column("n")] * 13, [["1"] * 13] * 30, "many")])])
+    assert '<details class="broad"><summary>many (30 rows)' in page
 
 
 def test_a_table_is_copied_with_every_digit_and_without_blank_columns() -> None:

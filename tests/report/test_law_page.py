@@ -146,7 +146,8 @@ def test_the_page_tells_the_command_that_fits_the_same_law_again(
     CliRunner().invoke(app, ["fit", "my runs.csv", *flags, "-o", "law.json"], catch_exceptions=False)
     first = Path("law.json").read_bytes()
     page = law_page(read_law("law.json"), Path("law.json"))
-    told = html.unescape(page.rpartition("<pre>")[2].partition("</pre>")[0]).splitlines()
+    shown = page.rpartition('<pre class="commands">')[2].partition("</pre>")[0]
+    told = html.unescape(re.sub("</?span>", "", shown)).splitlines()
     assert shlex.split(told[0]) == ["mixlaw", "fit", "my runs.csv", *flags, "-o", "law.json"]
     Path("law.json").unlink()
     CliRunner().invoke(app, shlex.split(told[0])[1:], catch_exceptions=False)

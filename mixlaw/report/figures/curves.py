@@ -68,7 +68,7 @@ def _panel(curves: Sequence[Curve], reach: tuple[float, float]) -> Figure:
     axes.set_title(f"{in_words(curves[0].params)} parameters")
     axes.set_xlabel("tokens")
     if labelled - {""}:
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none")
     return figure
 
 

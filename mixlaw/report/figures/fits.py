@@ -14,6 +14,9 @@ from mixlaw.report.style import FAINT, INK, NATURAL, OPTIMUM, pitch, shortened, 
 STRONGEST = 0.95
 """Quantile of the sizes in a matrix at which colours end."""
 
+NAME_PT = 7
+"""Points of the name of a run."""
+
 OUT = 1.0
 """Residuals beyond this many half-widths of the interval are outside it."""
 
@@ -62,7 +65,7 @@ def _square(axes: Axes, values: Array) -> None:
 
 
 def residuals(targets: Sequence[str], left: Array, half: Array, runs: Sequence[str]) -> Figure:
-    """What the law leaves of each run: a row a target, with the mean interval, and the farthest run named.
+    """What the law leaves of each run: a row a target on its mean interval, the farthest run outside named.
 
     Args:
         targets: V names.
@@ -72,6 +75,7 @@ def residuals(targets: Sequence[str], left: Array, half: Array, runs: Sequence[s
     """
     figure = Figure(figsize=(5.4, 0.75 + pitch(len(targets)) * len(targets)))
     axes = figure.subplots()
+    below, above = "", ""
     for place in range(len(targets)):
         known = np.flatnonzero(np.isfinite(left[:, place]))
         if not len(known):
@@ -81,18 +85,36 @@ def residuals(targets: Sequence[str], left: Array, half: Array, runs: Sequence[s
         out = np.abs(left[known, place]) > half[known, place]
         for which, colour in ((known[~out], NATURAL), (known[out], OPTIMUM)):
             axes.plot(left[which, place], np.full(len(which), place), "|", color=colour, markersize=9, alpha=0.8)
-        far = known[int(np.argmax(np.abs(left[known, place])))]
-        if abs(left[far, place]) > half[far, place]:
-            side, gap = ("left", 4) if left[far, place] < 0 else ("right", -4)
-            axes.annotate(
-                shortened(runs[far], 18), (left[far, place], place), xytext=(gap, 6), textcoords="offset points",
-                ha=side, va="center", fontsize=7, color=INK,
-            )  # fmt: skip
+        if out.any():
+            far = known[out][int(np.argmax(np.abs(left[known[out], place])))]
+            name, value = shortened(runs[far], 18), float(left[far, place])
+            _name(axes, name, value, place)
+            below, above = (max(below, name, key=len), above) if value < 0 else (below, max(above, name, key=len))
+    _make_room(figure, axes, below, above)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.axvline(0, color=FAINT, linewidth=1, zorder=1)
     axes.set_yticks(range(len(targets)), [shortened(target) for target in targets], fontsize=small(len(targets)))
     axes.set_ylim(len(targets) - 0.4, -0.6)
     axes.set_xlabel("measured less predicted, nats per token")
     return figure
+
+
+def _name(axes: Axes, name: str, value: float, place: int) -> None:
+    """A name on the side of a tick that is away from zero."""
+    side, gap = ("right", -4) if value < 0 else ("left", 4)
+    axes.annotate(
+        name, (value, place), xytext=(gap, 0), textcoords="offset points", ha=side, va="center",
+        fontsize=NAME_PT, color=INK,
+    )  # fmt: skip
+
+
+def _make_room(figure: Figure, axes: Axes, below: str, above: str) -> None:
+    """Widen the axis by what the longest names at its ends take."""
+    low, high = axes.get_xlim()
+    across = 72 * figure.get_figwidth() * axes.get_position().width
+    shares = [(4 + 0.6 * NAME_PT * len(name)) / across if name else 0.0 for name in (below, above)]
+    whole = (high - low) / (1 - sum(shares))
+    axes.set_xlim(low - shares[0] * whole, high + shares[1] * whole)
 
 
 def matrix(

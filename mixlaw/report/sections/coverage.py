@@ -50,18 +50,19 @@ def coverage(
         title="Mixtures",
         paragraphs=[
             f"{counted(found.mixtures, 'different mixture')}{repeats} of {counted(len(domains), 'domain')}. "
-            f"{_enough(found)}"
+            f"{_enough(found)}".rstrip()
         ],
         warnings=(*found.unvaried, *found.warnings),
         figures=figures,
-        tables=[Table.of(columns, rows)],
+        tables=[Table.of(columns, rows, "proportions over the mixtures")],
     )
 
 
 def _enough(found: Spread) -> str:
     if found.mixtures >= found.advised:
         return f"That is enough for a law of so many domains ({found.advised} are advised)."
-    return f"As a rule, {runs_needed(len(found.domains))}."
+    rule = runs_needed(len(found.domains))
+    return "" if any(rule in warning for warning in found.warnings) else f"As a rule, {rule}."
 
 
 def _triangle(

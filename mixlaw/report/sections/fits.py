@@ -107,7 +107,7 @@ def _left(law: Law, found: Checked) -> Drawing:
     return Drawing.of(
         figure,
         "What the law leaves: measured less predicted, a tick a run; the band is the mean 90% interval, orange lies "
-        "outside its own. The farthest such run is named.",
+        "outside its own, and the farthest of those is named.",
     )
 
 

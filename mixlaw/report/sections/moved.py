@@ -63,7 +63,7 @@ def moved(path: Path, title: str = "Weights over time") -> Section | None:
     ]
     return Section(
         title=title,
-        paragraphs=[f"{counted(len(runs), 'run')} whose mixture or weights moved while it trained.{more}"],
+        paragraphs=[f"{counted(len(runs), 'run')} whose mixture or weights moved in training.{more}"],
         figures=figures,
         tables=[Table.of(columns, rows, f"steps written down{left_out}", folded=True)],
     )
