@@ -86,7 +86,8 @@ def read_law(path: Path | str) -> Law:
     _check_version(str(content["version"]), path)
     try:
         file = SCHEMA.validate_python(content)
-        return _rebuilt(file)
+        with np.errstate(all="ignore"):  # what comes of parameters out of their range is looked at, and refused by name
+            return _rebuilt(file)
     except ValidationError as error:
         raise Refused(f"{path}: {mistake(error.errors()[0])}: run mixlaw fit again") from None
     except Refused as error:

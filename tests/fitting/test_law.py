@@ -129,6 +129,10 @@ def broken_loss(content: dict[str, Any]) -> None:
 
 BROKEN: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a parameter": (broken_parameter, r"target 'code'.*are not those its measured losses give"),
+    "a parameter out of range": (
+        lambda c: c["parameters"]["fitted"]["exponents"][0].__setitem__(0, 1e4),
+        r"target 'code'.*are not those its measured losses give",
+    ),
     "a loss": (broken_loss, r"target 'web'.*are not those its measured losses give"),
     "no kind": (lambda c: c.pop("kind"), "is not a law"),
     "no targets": (lambda c: c.pop("targets"), "'targets' is missing: run mixlaw fit again"),
