@@ -42,13 +42,15 @@ def linear_limit(text: str, domains: Sequence[str]) -> tuple[Array, float]:
     Returns:
         Row (M,) and bound.
     """
-    comparison = next((sign for sign in COMPARISONS if sign in _unquoted(text)), None)
+    bare = _without_names(text)
+    comparison = next((sign for sign in COMPARISONS if sign in bare), None)
     if comparison is None:
         raise Refused(f"--limit '{text}' compares nothing; {FORM}")
     if comparison not in ("<=", ">=", "≤", "≥"):
         raise Refused(f"--limit '{text}' has '{comparison}', which is not <= or >=; for equality give both")
-    left, _, right = text.partition(comparison)
-    if any(sign in _unquoted(right) for sign in COMPARISONS):
+    place = bare.index(comparison)
+    left, right = text[:place], text[place + len(comparison) :]
+    if any(sign in bare[place + len(comparison) :] for sign in COMPARISONS):
         raise Refused(f"--limit '{text}' compares twice; give each comparison its own --limit")
     row, constant = np.zeros(len(domains)), 0.0
     for side, sign in ((left, 1.0), (right, -1.0)):
@@ -63,8 +65,9 @@ def linear_limit(text: str, domains: Sequence[str]) -> tuple[Array, float]:
     return turned * row, -turned * constant
 
 
-def _unquoted(text: str) -> str:
-    return re.sub(r"\"[^\"]*\"|'[^']*'", "", text)
+def _without_names(text: str) -> str:
+    """The text, as long as it was, with blanks for what is quoted: a name may have an operator in it."""
+    return re.sub(r"\"[^\"]*\"|'[^']*'", lambda quoted: " " * len(quoted[0]), text)
 
 
 def _terms(side: str, text: str, domains: Sequence[str]) -> list[tuple[float, str | None]]:

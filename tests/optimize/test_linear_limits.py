@@ -65,3 +65,9 @@ def test_limits_in_words_join_the_others_and_keep_their_words() -> None:
     assert limits.allows(np.array([0.2, 0.2, 0.2, 0.2, 0.1, 0.1, 0.0]))
     assert not limits.allows(np.array([0.2, 0.3, 0.2, 0.1, 0.1, 0.1, 0.0]))
     assert with_linear_limits(limits, []) is limits
+
+
+def test_a_quoted_name_may_have_a_comparison_in_it() -> None:
+    names = ("score<=3", "score>3")
+    row, bound = linear_limit("'score<=3' + 0.2 <= 2 * \"score>3\"", names)
+    assert row.tolist() == [1.0, -2.0] and bound == pytest.approx(-0.2)
