@@ -67,18 +67,25 @@ def _read(path: Path, text: tuple[str, ...]) -> pd.DataFrame:
     kind = kind_of(path)
     if kind == ".jsonl":
         return pd.DataFrame([_row(path, number, line) for number, line in _lines(path)])
+    if kind == ".parquet":
+        return _read_parquet(path)
     try:
-        if kind == ".parquet":
-            return pd.read_parquet(path)
         texts = (*IDENTIFIERS, *text)
         if kind == ".csv" and has_semicolons(path):
             return _with_decimal_points(read_csv(path, texts, ";"), texts)
         return read_csv(path, texts, "\t" if kind == ".tsv" else ",")
-    except ImportError:
-        raise Refused(f"{path}: parquet needs pyarrow; install mixlaw[parquet], or use csv") from None
     except Refused:
         raise
     except (ValueError, OSError) as error:
+        raise Refused(f"{path} cannot be read as a table: {error}") from None
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except ImportError:
+        raise Refused(f"{path}: parquet needs pyarrow; install mixlaw[parquet], or use csv") from None
+    except Exception as error:  # pyarrow raises its own, OSError, ValueError and KeyError for what is not parquet
         raise Refused(f"{path} cannot be read as a table: {error}") from None
 
 

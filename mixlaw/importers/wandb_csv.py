@@ -129,7 +129,8 @@ def _means(frame: pd.DataFrame, column: str) -> int:
     """Values that are not the only one of their place."""
     if column + LEAST not in frame or column + MOST not in frame:
         return 0
-    return int((frame[column + LEAST] < frame[column + MOST]).sum())
+    least, most = (pd.to_numeric(frame[column + end], errors="coerce") for end in (LEAST, MOST))
+    return int((least < most).sum())
 
 
 def _about(rows: Mapping[str, Any], curves: Curves, charts: Sequence[Path]) -> list[str]:

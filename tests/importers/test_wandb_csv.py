@@ -105,6 +105,13 @@ def test_values_that_were_averaged_are_said_to_be(tmp_path: Path) -> None:
     assert any("5 values of several logged points or runs, which W&B has averaged" in note for note in log.notes)
 
 
+def test_a_chart_with_text_for_a_number_is_refused_by_its_run(tmp_path: Path) -> None:
+    rows = [["Step", "a - x", "a - x__MIN", "a - x__MAX"], [10, "2,5", "2,5", "2,5"]]
+    log = read_log((saved(tmp_path / "x.csv", rows),))
+    with pytest.raises(Refused, match=r"run 'a': loss.x is '2,5', not a number; write 2.5"):
+        assemble(log, Choices(rules=(parse_rule("loss.x=x"),), tokens_per_step=1.0, params=1.0))
+
+
 def test_runs_in_no_chart_are_named(tmp_path: Path) -> None:
     table = runs(tmp_path, {**MIXTURES, "late-4": 0.5})
     log = read_log((chart(tmp_path, "eval/web_loss"), table))
