@@ -4,22 +4,17 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from mixlaw.errors import Refused, nearest
+from mixlaw.errors import Refused
 from mixlaw.files import read_text
 from mixlaw.launch_plan import Launch
-from mixlaw.online import METHODS, Online
+from mixlaw.online import Online
 from mixlaw.online.samples import Samples
+from mixlaw.plan_mistakes import mistakes
 from mixlaw.section import Section
-from mixlaw.wanted import found, wanted
-
-SHOWN = 3
-"""Mistakes of a plan that one message names."""
-
-MUST_BE = "; it must be "
 
 Positive = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -267,7 +262,7 @@ def read_plan(path: Path | str) -> Plan:
         text = json.dumps({**_whole(content), "folder": str(path.parent)}, default=str)
         return Plan.model_validate_json(text, strict=True)
     except ValidationError as error:
-        raise Refused(f"{path}: {'; '.join(_explained(error, _whole(content))[:SHOWN])}") from None
+        raise Refused(f"{path}: {mistakes(error, _whole(content), Plan)}") from None
 
 
 def _whole(content: Any) -> Any:
@@ -302,64 +297,3 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
         if isinstance(below[key], dict) and isinstance(above[key], dict):
             merged[key] = _merged(below[key], above[key])
     return merged
-
-
-def _explained(error: ValidationError, content: Mapping[str, Any]) -> list[str]:
-    """What is wrong, key by key; of a key that may hold one of several types, what any of them would be."""
-    said: dict[str, list[str]] = {}
-    for detail in error.errors():
-        above = detail["loc"][:-1]  # what pydantic puts after the place is which of its types was tried
-        is_tried = bool(above) and detail["type"] != "missing" and _at(content, above) == detail["input"]
-        place = above if is_tried else detail["loc"]
-        beginning, _, end = _explain({**detail, "loc": place}, content).partition(MUST_BE)
-        said.setdefault(beginning, []).append(end)
-    return [beginning + (MUST_BE + " or ".join(ends) if any(ends) else "") for beginning, ends in said.items()]
-
-
-def _at(content: Any, place: tuple[Any, ...]) -> Any:
-    """The value at a place of the plan; None where there is none."""
-    for part in place:
-        inside = part in content if isinstance(content, dict) else isinstance(content, list) and isinstance(part, int)
-        content = content[part] if inside else None
-    return content
-
-
-def _explain(detail: Mapping[str, Any], content: Mapping[str, Any]) -> str:
-    location = tuple(part for part in detail["loc"] if detail["loc"][0] != "online" or part not in METHODS)
-    place = ".".join(str(part) for part in location)
-    if detail["type"] == "extra_forbidden":
-        known = _keys(detail["loc"][:-1])
-        near = nearest(str(detail["loc"][-1]), known)
-        return f"no key is called '{place}'; " + (
-            f"did you mean '{near}'?" if near is not None else f"known here: {', '.join(known)}"
-        )
-    if detail["type"] == "union_tag_not_found":
-        return f"'{place}.method' is missing; add it: {', '.join(METHODS)}"
-    if detail["type"] == "union_tag_invalid":
-        near = nearest(str(detail["ctx"]["tag"]), [*METHODS])
-        hint = "" if near is None else f"did you mean '{near}'? "
-        return f"'{place}.method' is '{detail['ctx']['tag']}'; {hint}there are: {', '.join(METHODS)}"
-    if detail["type"] == "missing":
-        return f"'{place}' is missing; add it"
-    if detail["type"] == "value_error":
-        said = str(detail["msg"]).removeprefix("Value error, ")
-        return f"[{place}] {said}" if place else said
-    return f"'{place}' is {found(detail['input'])}{MUST_BE}{wanted(detail)}"
-
-
-def _keys(place: tuple[Any, ...]) -> list[str]:
-    """Keys of the table at a place, as pydantic names it: with the numbers of lists and the methods of unions."""
-    models: list[type[BaseModel]] = [Plan]
-    for part in place:
-        if part in METHODS and len(models) > 1:
-            models = [METHODS[part]]
-        elif not isinstance(part, int):
-            models = _models(models[0].model_fields[part].annotation)
-    return [name for name in models[0].model_fields if name != "folder"]
-
-
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    """Every table that an annotation allows."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in get_args(annotation) for model in _models(part)]

@@ -1,6 +1,5 @@
 """The run table: every measured loss, one row per checkpoint of one run."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from mixlaw.column_names import meant, misspelt, to_rename
-from mixlaw.csv_files import read_csv
 from mixlaw.errors import Refused, one_of
-from mixlaw.files import read_text, replacing, sha256
+from mixlaw.files import sha256
 from mixlaw.mixture import ROUNDING, Array, groups_of
+from mixlaw.run_files import read_table, write_table
 from mixlaw.stages import FINAL, FINAL_SHARE, check_final_phases, final_columns, in_two_stages
 from mixlaw.wording import counted, from_words
 
@@ -21,8 +20,6 @@ REQUIRED = ("run", "params", "tokens")
 OPTIONAL = ("seed", "step", "lr", "group", "kind")
 TOTAL = "(weighted)"
 """The target that predictions call the weighted total of all targets: no measured one has this name."""
-
-SUFFIXES = (".csv", ".parquet", ".jsonl")
 
 
 @dataclass(frozen=True)
@@ -123,23 +120,6 @@ def read_runs(path: Path | str, *, renormalise: bool = False) -> RunTable:
     return check_runs(read_table(path), source=str(path), digest=sha256(path), renormalise=renormalise)
 
 
-def read_table(path: Path | str) -> pd.DataFrame:
-    """Read the rows of a `.csv`, `.parquet` or `.jsonl` file, whatever its columns.
-
-    Raises:
-        Refused: if it is not there, or no table.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise Refused(f"{path} does not exist; check the path")
-    if path.is_dir():
-        raise Refused(f"{path} is a folder, not a run table; name the file in it")
-    _check_suffix(path)
-    if path.stat().st_size == 0:
-        raise Refused(f"{path} is empty; a run table has a header and one row per checkpoint")
-    return {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}[path.suffix.lower()](path)
-
-
 def check_runs(
     frame: pd.DataFrame, *, source: str = "run table", digest: str = "", renormalise: bool = False
 ) -> RunTable:
@@ -192,63 +172,7 @@ def with_whole_counts(frame: pd.DataFrame) -> pd.DataFrame:
 
 def write_runs(table: RunTable | pd.DataFrame, path: Path | str) -> None:
     """Write a run table whole or not at all, as its suffix says (csv, parquet, jsonl); floats read back exactly."""
-    frame = table.frame if isinstance(table, RunTable) else table
-    path = Path(path)
-    suffix = path.suffix.lower()
-    _check_suffix(path)
-    with replacing(path) as temporary:
-        if suffix == ".csv":
-            frame.to_csv(temporary, index=False, lineterminator="\n")
-        elif suffix == ".jsonl":
-            lines = (
-                json.dumps({k: v for k, v in row.items() if not pd.isna(v)}, sort_keys=True, ensure_ascii=False)
-                for row in frame.astype(object).to_dict("records")
-            )
-            temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-        else:
-            _need_pyarrow(path)
-            frame.to_parquet(temporary, index=False)
-
-
-def _check_suffix(path: Path) -> None:
-    if path.suffix.lower() not in SUFFIXES:
-        found = f"'{path.suffix}'" if path.suffix else "a name without suffix"
-        hint = "; mixlaw import reads it" if path.suffix.lower() == ".tsv" else ""
-        raise Refused(f"{path}: a run table is {', '.join(SUFFIXES)}, not {found}{hint}")
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    return read_csv(path, texts=("run", "seed"))
-
-
-def _read_jsonl(path: Path) -> pd.DataFrame:
-    rows = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise Refused(f"{path}: line {number} is not JSON ({error}); correct or delete it") from None
-        if not isinstance(row, dict):
-            raise Refused(f"{path}: line {number} is not an object; write one {{column: value}} a line")
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    _need_pyarrow(path)
-    try:
-        return pd.read_parquet(path)
-    except Exception as error:  # pyarrow raises its own, OSError and ValueError for what is not parquet
-        raise Refused(f"{path} is not a parquet table: {error}") from None
-
-
-def _need_pyarrow(path: Path) -> None:
-    try:
-        import pyarrow  # noqa: F401  (an optional extra)
-    except ImportError:
-        raise Refused(f"{path}: parquet needs pyarrow; install mixlaw[parquet], or use csv") from None
+    write_table(table.frame if isinstance(table, RunTable) else table, path)
 
 
 def _check_columns(frame: pd.DataFrame, domains: tuple[str, ...], targets: tuple[str, ...], source: str) -> None:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from mixlaw.cli.app import app
 from mixlaw.errors import Refused
 from mixlaw.loss_points import are_loss_points, loss_points
-from mixlaw.runs import read_table
+from mixlaw.run_files import read_table
 
 POINTS = "params,flop,loss\n1e6,6e15,3.5\n2e6,6e16,\n"
 

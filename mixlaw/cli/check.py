@@ -14,7 +14,8 @@ from mixlaw.cli.spread_table import SHOWN, runs_advised, spread_table
 from mixlaw.errors import Refused
 from mixlaw.files import sha256, to_json
 from mixlaw.loss_points import LossPoints, are_loss_points, loss_points
-from mixlaw.runs import check_runs, read_table
+from mixlaw.run_files import read_table
+from mixlaw.runs import check_runs
 from mixlaw.survey import Survey, survey
 from mixlaw.wording import counted, in_words
 

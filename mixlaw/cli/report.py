@@ -13,7 +13,8 @@ from mixlaw.fitting.law import Law
 from mixlaw.fitting.law_file import read_law
 from mixlaw.optimize.optimum import Optimum, read_optimum
 from mixlaw.optimize.pareto import read_groups
-from mixlaw.runs import SUFFIXES, read_runs
+from mixlaw.run_files import SUFFIXES
+from mixlaw.runs import read_runs
 from mixlaw.study import open_study
 from mixlaw.weights import read_weights, weights_of
 

@@ -17,7 +17,8 @@ from mixlaw.errors import Refused, one_of
 from mixlaw.launch_plan import ENGINES
 from mixlaw.mixture import Mixture, read_mixture, read_mixtures
 from mixlaw.plan import Plan, read_plan
-from mixlaw.runs import SUFFIXES, RunTable, write_runs
+from mixlaw.run_files import SUFFIXES
+from mixlaw.runs import RunTable, write_runs
 from mixlaw.wording import counted, in_words
 
 if TYPE_CHECKING:

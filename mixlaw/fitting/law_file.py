@@ -14,7 +14,7 @@ from mixlaw.files import read_json, write_json
 from mixlaw.fitting.asked import Asked
 from mixlaw.fitting.diagnose import Diagnostics
 from mixlaw.fitting.law import Evidence, Law
-from mixlaw.runs import SUFFIXES
+from mixlaw.run_files import SUFFIXES
 from mixlaw.surfaces import SURFACES
 from mixlaw.version import __version__
 from mixlaw.wanted import mistake
