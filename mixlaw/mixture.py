@@ -3,7 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,7 +75,7 @@ class Mixture:
         """
         numbers: dict[str, float] = {}
         for domain, proportion in proportions.items():
-            if isinstance(proportion, bool) or not isinstance(proportion, int | float):
+            if isinstance(proportion, bool) or not isinstance(proportion, Real):
                 raise Refused(f"the proportion of '{domain}' is {proportion!r}; it must be a number")
             if not (np.isfinite(proportion) and proportion >= 0):
                 raise Refused(f"the proportion of '{domain}' is {proportion}; it must be a number of at least 0")
@@ -141,6 +143,18 @@ class Mixture:
         return Mixture(self.domains, tuple(float(unit) / scale for unit in units))
 
 
+Proportions = Mapping[str, float] | Sequence[float] | Array
+Mixtures = (
+    Mixture
+    | Mapping[str, float]
+    | Mapping[str, Mixture | Proportions]
+    | Sequence[Mixture | Proportions]
+    | Array
+    | pd.DataFrame
+)
+"""What a caller may have mixtures in; see `mixtures_of`."""
+
+
 def groups_of(proportions: Array) -> NDArray[np.int64]:
     """(n,) integer for each mixture of (n, M), the same for mixtures that differ by at most `SAME_MIXTURE`.
 
@@ -204,23 +218,62 @@ def read_mixtures(path: Path | str, domains: Sequence[str] | None = None) -> dic
         raise Refused(f"{path} is no file; check the path")
     if path.suffix.lower() == ".json":
         return {path.stem: read_mixture(path, domains)}
-    frame = read_csv(path, texts=("name",))
-    columns = {column: column.removeprefix("mix.") for column in frame.columns if column != "name"}
+    with naming(path):
+        return _mixtures_of_frame(read_csv(path, texts=("name",)), domains)
+
+
+def mixtures_of(given: Mixtures, domains: Sequence[str]) -> dict[str, Mixture]:
+    """Mixtures by name, of whatever a caller has them in; what has no name is called by its number, from 1.
+
+    Args:
+        given: one mixture; mixtures by name or in a sequence; a frame with a row a mixture and a column a domain (with
+            or without `mix.`), optionally `name`; or an array (M,) or (n, M) in the order of `domains`. Where a mixture
+            is meant, `{domain: proportion}` will do.
+        domains: what a row of an array is in the order of.
+
+    Raises:
+        Refused: naming the mixture, for one that is none.
+    """
+    if isinstance(given, pd.DataFrame):
+        return _mixtures_of_frame(given, None)
+    named: dict[str, Any]
+    if isinstance(given, Mapping):
+        named = {"1": given} if all(isinstance(value, Real) for value in given.values()) else {**given}
+    else:
+        rows = [given] if isinstance(given, Mixture) else given
+        rows = np.atleast_2d(rows) if isinstance(rows, np.ndarray) else rows
+        named = {str(number): row for number, row in enumerate(rows, start=1)}
+    found = {}
+    for name, each in named.items():
+        with naming(f"mixture '{name}'"):
+            found[str(name)] = each if isinstance(each, Mixture) else _mixture_of(each, domains)
+    return found
+
+
+def _mixture_of(given: Mapping[str, float] | Sequence[float] | Array, domains: Sequence[str]) -> Mixture:
+    if isinstance(given, Mapping):
+        return Mixture.of(given)
+    if len(given) != len(domains):
+        raise Refused(f"{len(given)} proportions for {len(domains)} domains; give one each of {', '.join(domains)}")
+    return Mixture.of(dict(zip(domains, given, strict=True)))
+
+
+def _mixtures_of_frame(frame: pd.DataFrame, domains: Sequence[str] | None) -> dict[str, Mixture]:
+    columns = {column: str(column).removeprefix("mix.") for column in frame.columns if column != "name"}
     if not len(frame) or not columns:
-        raise Refused(f"{path} holds no mixture; write one row a candidate, one column a domain")
-    if "run" in columns and any(column.startswith("loss.") for column in columns):
-        raise Refused(f"{path} is a run table; in a mixtures file every column is a domain, but for a name: keep mix.*")
+        raise Refused("there is no mixture in it; write one row a candidate, one column a domain")
+    if "run" in columns and any(str(column).startswith("loss.") for column in columns):
+        raise Refused("it is a run table; in a mixtures file every column is a domain, but for a name: keep mix.*")
     if domains is not None:
-        with naming(path):
-            for domain in columns.values():
-                one_of(domain, domains, "domain")
+        for domain in columns.values():
+            one_of(domain, domains, "domain")
     mixtures: dict[str, Mixture] = {}
     for number, row in enumerate(frame.to_dict("records"), start=1):
         name = row.get("name")
         name = str(number) if name is None or pd.isna(name) else str(name)
         if name in mixtures:
-            raise Refused(f"{path}: row {number}: name '{name}' appears twice; give each mixture its own")
-        with naming(f"{path}: row {number} ('{name}')"):
+            raise Refused(f"row {number}: name '{name}' appears twice; give each mixture its own")
+        with naming(f"row {number} ('{name}')"):
             blank = [column for column in columns if pd.isna(row[column])]
             if blank:
                 raise Refused(f"column '{blank[0]}' is blank; write 0 where there is none of it")

@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mixlaw.errors import Refused
-from mixlaw.mixture import Mixture, groups_of, read_mixture, read_mixtures, write_mixtures
+from mixlaw.mixture import Mixture, groups_of, mixtures_of, read_mixture, read_mixtures, write_mixtures
 
 shares = st.lists(st.floats(0, 1e6), min_size=1, max_size=30).filter(lambda values: sum(values) > 0)
 
@@ -117,3 +118,34 @@ def test_a_mixture_file_is_one_candidate_called_as_the_file(tmp_path: Path) -> N
     (tmp_path / "natural.json").write_text('{"web": 0.75, "code": 0.25}')
     (found,) = read_mixtures(tmp_path / "natural.json").items()
     assert found[0] == "natural" and found[1].as_dict() == {"code": 0.25, "web": 0.75}
+
+
+def test_mixtures_are_taken_in_whatever_a_caller_has_them_in() -> None:
+    web, code = Mixture.of({"web": 1.0}), Mixture.of({"web": 0.25, "code": 0.75})
+    array = np.array([[0.0, 1.0], [0.75, 0.25]])
+    frame = pd.DataFrame({"name": ["a", "b"], "mix.web": [1.0, 0.25], "mix.code": [0.0, 0.75]})
+    expected = [[0.0, 1.0], [0.75, 0.25]]
+    for held in (
+        [web, code],
+        {"x": web, "y": code},
+        {"x": {"web": 1}, "y": {"web": np.float32(0.25), "code": 0.75}},
+        array,
+        array.tolist(),
+        [*array],
+        frame,
+        frame.drop(columns="name"),
+    ):
+        found = mixtures_of(held, ("code", "web"))  # type: ignore[arg-type]
+        assert [mixture.aligned(("code", "web")).tolist() for mixture in found.values()] == expected
+        assert list(found) == (["x", "y"] if isinstance(held, dict) else ["a", "b"] if held is frame else ["1", "2"])
+    for one in (code, code.as_dict(), array[1]):
+        assert mixtures_of(one, ("code", "web"))["1"].aligned(("code", "web")).tolist() == [0.75, 0.25]
+
+
+def test_what_is_no_mixture_is_named() -> None:
+    with pytest.raises(Refused, match=r"mixture '2': the proportions of web sum to 0\.5"):
+        mixtures_of([{"web": 1.0}, {"web": 0.5}], ("code", "web"))
+    with pytest.raises(Refused, match="mixture '1': 3 proportions for 2 domains; give one each of code, web"):
+        mixtures_of(np.array([0.2, 0.3, 0.5]), ("code", "web"))
+    with pytest.raises(Refused, match="no mixture in it"):
+        mixtures_of(pd.DataFrame(columns=["web"]), ("code", "web"))

@@ -13,7 +13,7 @@ from mixlaw.fitting.extrapolation import extrapolations
 from mixlaw.fitting.fixed import check_fixed, said_of
 from mixlaw.fitting.uncertainty import Uncertainty, uncertainty_of
 from mixlaw.laws.base import MixingLaw
-from mixlaw.mixture import Array, Mixture
+from mixlaw.mixture import Array, Mixture, Mixtures, mixtures_of
 from mixlaw.runs import TOTAL, RunTable
 from mixlaw.surfaces.base import Surface
 from mixlaw.weights import weights_of
@@ -244,7 +244,7 @@ class Law:
 
     def predict(
         self,
-        mixtures: Mapping[str, Mixture] | Sequence[Mixture],
+        mixtures: Mixtures,
         *,
         params: float | None = None,
         tokens: float | None = None,
@@ -257,7 +257,7 @@ class Law:
         scales the error of carrying losses there.
 
         Args:
-            mixtures: by name, or in a sequence, called by their number from 1.
+            mixtures: by name, in a sequence, a frame or an array; see `mixlaw.mixture.mixtures_of`.
             params, tokens: the scale; by default the largest params measured, and the most tokens at that size.
             weights: importance of targets, scaled to sum to 1; equal by default.
             interval: how often a central interval is to hold the measured loss.
@@ -269,8 +269,7 @@ class Law:
         Raises:
             Refused: for unknown domains or targets, or a scale the law cannot reach.
         """
-        named = mixtures if isinstance(mixtures, Mapping) else {str(n): m for n, m in enumerate(mixtures, start=1)}
-        return self.at(params, tokens).predict(named, weights, interval)
+        return self.at(params, tokens).predict(mixtures_of(mixtures, self.domains), weights, interval)
 
     def _alarms(self) -> tuple[str, ...]:
         narrow = {
