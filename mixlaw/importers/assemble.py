@@ -107,7 +107,7 @@ def _check_complete(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str
                 f"logged before them; or {remedy}"
             )
         one = len(lacking) == 1
-        who = f"run '{lacking[0]}' has" if one else f"{len(lacking)} runs have"
+        who = f"run '{lacking[0]}' has" if one else f"{counted(len(lacking), 'run')} have"
         runs = len({str(row["run"]) for row in rows})
         which = "" if one else f" ({listed(lacking)})"
         more = f"; of {counted(runs, 'run')}, --except RUN leaves one out" if len(lacking) < runs else ""

@@ -128,9 +128,10 @@ def solve(program: Program, *, tolerance: float = STOP, start: Array | None = No
             break
         if iteration < LONG and iterate.distances @ iterate.prices > 1e3 * tolerance:
             continue
-        best = _better(_solution(box, iterate, values, iteration), best)
-        if best.gap <= tolerance and best.outside == 0:
-            return best
+        found = _solution(box, iterate, values, iteration)
+        if found.gap <= tolerance and found.outside == 0:
+            return found  # proved by its own tangents, as anybody can check from the mixture alone
+        best = _better(found, best)
     return _better(_solution(box, iterate, values, iteration), best)
 
 
