@@ -1,11 +1,13 @@
 """Which mixtures to run: the regret of the mixture chosen, against how many runs it was chosen from.
 
-    python benchmarks/designs.py [--quick]        (or: make bench-designs)
+    python benchmarks/designs.py [--quick] [PART ...]        (or: make bench-designs)
 
 The truth is a law fitted to published runs; a design's mixtures are "run" by adding noise to its losses, a law is
 fitted to them, and the mixture it chooses is judged by the truth. Regret is how much more that mixture loses than the
-best one. Prints the tables and writes them to benchmarks/results/designs.md. Runs: RegMix (Liu et al. 2024, arXiv
-2407.01492), 17 domains and 13 targets, and SlimPajama runs of 310M (behind arXiv 2507.09404), 7 domains and 8 targets.
+best one. Prints the tables and writes them to benchmarks/results/designs.md; with parts named, only those, and the
+others stay as they are. RegMix's design is Dirichlet around the natural mixture: its sampler, and the mixtures that it
+really ran, which are more even than the Pile is. Runs: RegMix (Liu et al. 2024, arXiv 2407.01492), 17 domains and 13
+targets, and SlimPajama runs of 310M (behind arXiv 2507.09404), 7 domains and 8 targets.
 """
 
 import sys
@@ -16,7 +18,7 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
-from reference import markdown, reference_folder, write_results
+from reference import RESULTS, markdown, reference_folder, write_results
 from regmix import regmix
 
 from mixlaw.batch import next_batch
@@ -93,12 +95,12 @@ class Truth:
 def designs(
     domains: Sequence[str], natural: Mixture, own: Array | None, limits: Limits | None = None
 ) -> dict[str, Design]:
-    """Our designs, and RegMix's: its own runs, or its sampler around the natural mixture; ours within limits, if any.
+    """Our designs, within limits if any, and RegMix's: its sampler around the natural mixture, and its own runs if any.
 
     All of them begin a longer design with the shorter one, so each is drawn once, at its longest.
     """
 
-    def ours(method: str) -> Design:
+    def ours(method: str, limits: Limits | None = limits) -> Design:
         @cache
         def longest(seed: int) -> Array:
             drawn = sample(domains, COUNTS[-1], method=method, natural=natural, limits=limits, seed=seed)
@@ -111,9 +113,8 @@ def designs(
         return own[np.random.default_rng(seed).permutation(len(own))[:count]]
 
     found = {name: ours(name) for name in ("default", "maximin", "dirichlet-0.3", "dirichlet-1", "double-diminishing")}
-    if own is None:
-        return {**found, "RegMix's sampler": ours("natural")}
-    return {**found, "RegMix's runs": theirs}
+    found["RegMix's sampler"] = ours("natural", None)
+    return found if own is None else {**found, "RegMix's runs": theirs}
 
 
 def regret_by_count(title: str, truth: Truth, choices: Mapping[str, Design], kind: str = LAW) -> list[str]:
@@ -137,15 +138,15 @@ def regret_by_count(title: str, truth: Truth, choices: Mapping[str, Design], kin
 
 def _needed(table: Mapping[str, list[float]]) -> str:
     """Runs needed for a level of regret, and how many times as many RegMix's design needs as the default."""
-    theirs = next(name for name in table if name.startswith("RegMix"))
     rows: list[list[str]] = []
     for name, regrets in table.items():
         needed = [runs_needed(COUNTS, regrets, level) for level in LEVELS]
         rows.append([name, *("more" if runs is None else f"{runs:.0f}" for runs in needed)])
     ours = [runs_needed(COUNTS, table["default"], level) for level in LEVELS]
-    other = [runs_needed(COUNTS, table[theirs], level) for level in LEVELS]
-    ratios = [_ratio(first, second) for first, second in zip(ours, other, strict=True)]
-    rows.append([f"{theirs} / default", *ratios])
+    for theirs in (name for name in table if name.startswith("RegMix")):
+        other = [runs_needed(COUNTS, table[theirs], level) for level in LEVELS]
+        ratios = [_ratio(first, second) for first, second in zip(ours, other, strict=True)]
+        rows.append([f"{theirs} / default", *ratios])
     return markdown(["runs needed for a regret of", *(f"{level:g}" for level in LEVELS)], rows)
 
 
@@ -238,45 +239,75 @@ def _table(truth: Truth, mixtures: Array, seed: int) -> RunTable:
     return check_runs(pd.concat([frame, shares, losses], axis=1))
 
 
-def main() -> None:
-    """Fit the truths, and measure every design on them."""
-    started = time.time()
+def parts() -> dict[str, Callable[[], list[str]]]:
+    """The parts by name, each from its heading on."""
     train, _ = regmix(reference_folder())
-    names, runs = (train.domains, train.targets), (train.proportions, train.losses)
-    pile = LAWS[LAW].fit(*names, *runs).law
-    theirs = designs(train.domains, Mixture.natural(PILE), train.proportions)
-    sections = [
-        f"# Designs\n\nMean regret, nats per token, over {REPEATS} repeats; a run's noise is {NOISE}; the law fitted "
-        f"is {LAW}. The best mixtures of single targets are at or near corners, that of all targets is inside.",
-        *regret_by_count(f"17 Pile domains; the truth is a {LAW} law of RegMix's 512 runs", Truth.of(pile), theirs),
-    ]
-    chosen = ("default", "maximin", "dirichlet-0.3", "RegMix's runs")
-    some = {name: theirs[name] for name in chosen}
+    names, natural, own = (train.domains, train.targets), Mixture.natural(PILE), train.proportions
+    pile = LAWS[LAW].fit(*names, own, train.losses).law
+    chosen = ("default", "maximin", "dirichlet-0.3", "RegMix's sampler", "RegMix's runs")
+    everywhere = designs(train.domains, natural, own)
     capped = Limits.of(train.domains, caps=dict.fromkeys(train.domains, 0.15))
-    sections += regret_by_count("The same, no domain above 0.15 of the full run", Truth.of(pile, capped), some)
     # An exponential law says 136 nats of a mixture that is all Enron mails, of which no run held more than 0.026.
-    reach = Limits.of(train.domains, caps=dict(zip(train.domains, train.proportions.max(axis=0), strict=True)))
-    within = designs(train.domains, Mixture.natural(PILE), train.proportions, reach)
-    within = {name: within[name] for name in chosen}
-    title = "Proxies and full run with no more of a domain than one of RegMix's runs"
-    sections += regret_by_count(title, Truth.of(pile, reach), within)
-    other = LAWS["exponential"].fit(*names, *runs).law
-    title = "The same limits, and a law of the wrong form: the truth is exponential"
-    sections += regret_by_count(title, Truth.of(other, reach), within)
+    reach = Limits.of(train.domains, caps=dict(zip(train.domains, own.max(axis=0), strict=True)))
+    within = designs(train.domains, natural, own, reach)
+    within = {name: within[name] for name in ("default", "maximin", "dirichlet-0.3", "RegMix's runs")}
 
-    table = read_runs(reference_folder() / "slimpajama_small.csv")
-    sizes = sorted(set(table.params))
-    last = table.where(table.params == sizes[1]).last()
-    slim = LAWS[LAW].fit(table.domains, table.targets, last.proportions, last.losses).law
-    natural = Mixture.natural(SLIMPAJAMA)
-    sections += regret_by_count("7 SlimPajama domains", Truth.of(slim), designs(table.domains, natural, None))
+    def exponential() -> list[str]:
+        other = LAWS["exponential"].fit(*names, own, train.losses).law
+        title = "The same limits, and a law of the wrong form: the truth is exponential"
+        return regret_by_count(title, Truth.of(other, reach), within)
 
-    truth = Truth.of(pile)
-    sections += batches_or_at_once(truth, ("pile_cc", "mean"))
-    sections += stopping(truth, ("pile_cc", "mean"))
-    sections.append(f"{time.time() - started:.0f} s.")
-    print("\n\n".join(sections))
-    write_results("designs.md", sections)
+    def slimpajama() -> list[str]:
+        table = read_runs(reference_folder() / "slimpajama_small.csv")
+        last = table.where(table.params == sorted(set(table.params))[1]).last()
+        slim = LAWS[LAW].fit(table.domains, table.targets, last.proportions, last.losses).law
+        rivals = designs(table.domains, Mixture.natural(SLIMPAJAMA), None)
+        return regret_by_count("7 SlimPajama domains", Truth.of(slim), rivals)
+
+    return {
+        "pile": lambda: regret_by_count(
+            f"17 Pile domains; the truth is a {LAW} law of RegMix's 512 runs", Truth.of(pile), everywhere
+        ),
+        "capped": lambda: regret_by_count(
+            "The same, no domain above 0.15 of the full run",
+            Truth.of(pile, capped),
+            {name: everywhere[name] for name in chosen},
+        ),
+        "reach": lambda: regret_by_count(
+            "Proxies and full run with no more of a domain than one of RegMix's runs", Truth.of(pile, reach), within
+        ),
+        "exponential": exponential,
+        "slimpajama": slimpajama,
+        "batches": lambda: batches_or_at_once(Truth.of(pile), ("pile_cc", "mean")),
+        "stopping": lambda: stopping(Truth.of(pile), ("pile_cc", "mean")),
+    }
+
+
+def main() -> None:
+    """Measure the parts asked for, all by default."""
+    every = parts()
+    asked = [word for word in sys.argv[1:] if not word.startswith("--")] or list(every)
+    if unknown := [name for name in asked if name not in every]:
+        sys.exit(f"no part is called {', '.join(unknown)}; they are {', '.join(every)}")
+    heading = (
+        f"# Designs\n\nMean regret, nats per token, over {REPEATS} repeats; a run's noise is {NOISE}; the law fitted "
+        f"is {LAW}. The best mixtures of single targets are at or near corners, that of all targets is inside."
+    )
+    kept = dict(zip(every, _sections_written(), strict=False))
+    for name in asked:
+        started = time.time()
+        kept[name] = "\n\n".join([*every[name](), f"{time.time() - started:.0f} s."])
+        print(kept[name], end="\n\n", flush=True)
+        if len(kept) == len(every):
+            write_results("designs.md", [heading, *(kept[part] for part in every)])
+
+
+def _sections_written() -> list[str]:
+    """What the results hold from each heading on, in the order of the parts; nothing before the first whole run."""
+    written = RESULTS / "designs.md"
+    if not written.exists():
+        return []
+    return [f"## {section}" for section in written.read_text(encoding="utf-8").strip().split("\n\n## ")[1:]]
 
 
 if __name__ == "__main__":
