@@ -9,12 +9,9 @@ import pandas as pd
 from mixlaw.design.spread import Spread, spread
 from mixlaw.errors import Refused
 from mixlaw.fitting.fixed import reason
-from mixlaw.fitting.prepare import in_order, incomparable, of_one_mixture, shortcomings
+from mixlaw.fitting.prepare import in_order, incomparable, of_one_mixture, perplexity_like, shortcomings
 from mixlaw.runs import LOSS, MIX, RunTable
 from mixlaw.wording import counted
-
-PERPLEXITY_LIKE = 12.5
-"""Nats per token that no language model has: a guess among a vocabulary of 268 thousand has fewer."""
 
 RISE = 0.2
 """Nats by which a run's last loss may lie above its best before it is called diverged."""
@@ -125,12 +122,10 @@ def _unfit(table: RunTable) -> list[str]:
 
 
 def _no_cross_entropies(table: RunTable) -> list[str]:
-    medians = {target: table.frame[LOSS + target].median() for target in table.targets}
-    return [
-        f"loss.{target} has median {median:.3g}: perplexity, not nats? take the logarithm"
-        for target, median in medians.items()
-        if median > PERPLEXITY_LIKE
-    ]
+    try:
+        return perplexity_like(table)
+    except Refused as error:
+        return [str(error)]
 
 
 def _diverged(table: RunTable, last: RunTable) -> list[str]:

@@ -11,7 +11,7 @@ from mixlaw.fitting.choose_scale import ONE_SCALE, backtested, choose_scale, is_
 from mixlaw.fitting.diagnose import diagnose
 from mixlaw.fitting.fixed import fixed_in, said_of
 from mixlaw.fitting.law import Evidence, Law
-from mixlaw.fitting.prepare import check_comparable, check_enough, in_order, of_one_mixture
+from mixlaw.fitting.prepare import check_comparable, check_enough, in_order, of_one_mixture, perplexity_like
 from mixlaw.fitting.uncertainty import uncertainty_of
 from mixlaw.laws import LAWS
 from mixlaw.mixture import Array
@@ -45,15 +45,15 @@ def fit(
         fixed: domains of one proportion in every run, for a law that holds only there.
 
     Raises:
-        Refused: for runs that cannot support a law, saying how many and which are needed; for a domain that never
-            varied and is not fixed; for an unknown law, scale or target.
+        Refused: for runs that cannot support a law, saying how many and which are needed; for losses that are
+            perplexities; for a domain that never varied and is not fixed; for an unknown law, scale or target.
     """
     one_of(law, [AUTO, *LAWS], "law")
     one_of(scale, [AUTO, *SURFACES], "scale")
     asked = Asked(law, scale, None if targets is None else tuple(targets), table.renormalised)
     table, staged = of_one_mixture(table if targets is None else table.with_targets(targets))
     table, notes = in_order(table)
-    notes += staged
+    notes += [*staged, *perplexity_like(table)]
     check_enough(table)
     if scale == AUTO and is_one_scale(table):
         scale = ONE_SCALE

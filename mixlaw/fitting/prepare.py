@@ -10,6 +10,10 @@ from mixlaw.runs import LOSS, MIX, RunTable
 from mixlaw.surfaces.single import common_scale
 from mixlaw.wording import counted, in_words
 
+PERPLEXITY_LIKE, NO_LOSS = 12.5, 1000.0
+"""Medians, nats per token, above which a loss is taken for a perplexity: an even guess among 268 thousand tokens costs
+the first, and no other unit in use reaches the second. Fits of such numbers take minutes instead of moments."""
+
 
 def of_one_mixture(table: RunTable) -> tuple[RunTable, list[str]]:
     """Leave out runs whose last part read another mixture.
@@ -61,6 +65,24 @@ def in_order(table: RunTable) -> tuple[RunTable, list[str]]:
         )
         frame = frame[~frame["run"].isin(copies)].reset_index(drop=True)
     return replace(table, frame=frame, domains=tuple(domains), targets=tuple(targets)), notes
+
+
+def perplexity_like(table: RunTable) -> list[str]:
+    """Targets whose losses can hardly be cross-entropies in nats per token, in words.
+
+    Raises:
+        Refused: for losses so large that nothing else than perplexities is.
+    """
+    medians = {target: float(table.frame[LOSS + target].median()) for target in table.targets}
+    said = {
+        target: f"loss.{target} has median {median:.3g}: perplexity, not nats? take the logarithm"
+        for target, median in medians.items()
+        if median > PERPLEXITY_LIKE
+    }
+    worst = max(said, key=lambda target: medians[target], default=None)
+    if worst is not None and medians[worst] > NO_LOSS:
+        raise Refused(f"{table.source}: {said[worst]} (mixlaw import converts with --unit perplexity)")
+    return [*said.values()]
 
 
 def check_enough(table: RunTable) -> None:

@@ -82,7 +82,10 @@ MISTAKES = [
     ("fit domain.csv -o new.json", "domain.csv has one domain, 'web', which leaves nothing to mix"),
     ("fit words.csv -o new.json", "row 1, column 'params': '1M' is not a number; write 1000000"),
     ("optimize runs.csv", "runs.csv is a table, not a law; fit one to it first: mixlaw fit runs.csv -o law.json"),
-    ("predict law.json --mixtures runs.csv", "runs.csv: it is a run table; in a mixtures file every column is a domain"),
+    (
+        "predict law.json --mixtures runs.csv",
+        "runs.csv: it is a run table; in a mixtures file every column",
+    ),
     ("optimize law.json --tokens nan -o new.json", "tokens is nan; it must be a positive number"),
     ("optimize law.json --params -1 -o new.json", "params is -1"),
     ("optimize law.json --max-epochs 2 -o new.json", "give --available and --tokens too"),

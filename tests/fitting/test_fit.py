@@ -175,3 +175,17 @@ def test_losses_made_up_by_a_formula_are_fitted_and_called_no_too_narrow(planted
     frame = frame.assign(**{"loss.web": 2 + frame["mix.web"], "loss.code": 3 - frame["mix.code"]})
     found = fit(check_runs(frame), "linear").diagnostics.targets
     assert all(target.noise < 1e-6 and target.stretch is not None and target.stretch < 1.5 for target in found)
+
+
+@pytest.mark.parametrize(("times", "said"), [(30.0, None), (1e4, "perplexity, not nats.*--unit perplexity")])
+def test_perplexities_are_told_from_losses(
+    planted: Callable[..., pd.DataFrame], times: float, said: str | None
+) -> None:
+    frame = planted(12, 0.01)
+    frame[[name for name in frame if name.startswith("loss.")]] *= times
+    table = check_runs(frame)
+    if said is not None:
+        with pytest.raises(Refused, match=said):
+            fit(table)
+    else:
+        assert any("perplexity, not nats?" in note for note in fit(table).diagnostics.notes)
