@@ -82,11 +82,16 @@ def test_a_domain_that_the_plan_varies_and_the_runs_do_not_is_still_refused(tmp_
         solve(study)
 
 
+def untorn(page: str) -> str:
+    """The page without the marks that hold a flag together."""
+    return page.replace("<span>", "").replace("</span>", "")
+
+
 def test_the_page_of_a_study_with_a_pinned_domain_predicts_only_what_its_law_knows(
     tmp_path: Path, runs: pd.DataFrame
 ) -> None:
     study = prepared(tmp_path, runs)
-    assert "mixlaw fit runs.csv --fixed maths -o law.json" in study_page(study)
+    assert "mixlaw fit runs.csv --fixed maths -o law.json" in untorn(study_page(study))
     law, optimum = solve(study)
     write_law(law, tmp_path / "law.json")
     write_optimum(optimum, tmp_path / "optimum.json")
@@ -95,7 +100,7 @@ def test_the_page_of_a_study_with_a_pinned_domain_predicts_only_what_its_law_kno
     study = open_study(tmp_path)
     assert [outcome.name for outcome in study.outcomes] == ["optimum"]
     page = study_page(study)
-    assert "mixlaw fit runs.csv --fixed maths -o law.json" in page
+    assert "mixlaw fit runs.csv --fixed maths -o law.json" in untorn(page)
     assert "Other full runs" in page and "held where" not in page
 
 
