@@ -31,12 +31,14 @@ from mixlaw.train.records import Writer, read_records
 Planned = Callable[..., Plan]
 LAUNCH = """
 import resource
+import signal
 import sys
 from pathlib import Path
 from mixlaw.corpus.shards import open_corpus
 from mixlaw.design.planned import planned
 from mixlaw.launch.swarm import train_swarm
 from mixlaw.plan import read_plan
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in a shell's background
 plan, folder, workers, limit = read_plan(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
