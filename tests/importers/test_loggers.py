@@ -109,7 +109,7 @@ def test_mlflow_runs_as_people_make_them(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.chdir(tmp_path)
-    for store, place in (("sqlite:///m.db", "m.db"), ("./mlruns", "mlruns")):
+    for store, place in ((f"sqlite:///{tmp_path}/m.db", "m.db"), (str(tmp_path / "mlruns"), "mlruns")):
         mlflow.set_tracking_uri(store)
         mlflow.set_experiment("swarm")
         with mlflow.start_run(run_name="parent"):
@@ -182,8 +182,12 @@ def test_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     monkeypatch.chdir(tmp_path)
-    for store, place, kind in (("sqlite:///m.db", "m.db", "mlflow"), ("./mlruns", "mlruns", "mlflow-files")):
+    for store, place, kind in (
+        (f"sqlite:///{tmp_path}/m.db", "m.db", "mlflow"),
+        (str(tmp_path / "mlruns"), "mlruns", "mlflow-files"),
+    ):
         mlflow.set_tracking_uri(store)
+        mlflow.set_experiment("proxies")  # the last one is remembered, whatever store it was in
         client = mlflow.MlflowClient()
         for run, mixture in MIXTURES.items():
             with mlflow.start_run(run_name=run) as logger:
