@@ -93,7 +93,8 @@ class Pooled(CarriedSurface):
     may differ freely in offset; their size and token terms are shrunk to the average mixture's, since a term of each
     mixture's own wins where it was fitted and can explode on a mixture far from the runs. How strongly token terms are
     shrunk the evidence decides (MacKay 1992), for each target. It is not asked about size terms: they rest on two or
-    three runs a mixture, and would carry the noise of those on to larger models.
+    three runs a mixture, and would carry the noise of those on to larger models. So it decides how far young
+    checkpoints are trusted, which are off any such curve (`mixlaw.surfaces.youth`).
 
     Several specifications are fitted, and the nested law with step exponents of at least 0.4 where the runs allow it;
     their median is the prediction and their spread a part of its error. Then a mixing law is fitted at the scale asked

@@ -39,16 +39,16 @@ def cells_by_youth(rows: Rows, weights: Array, noise: Array, curve_of: Callable[
     for youth in YOUTHS[1:]:
         cells = Cells.of(rows, weights, noise, youth)
         found = evidence(cells, curve_of(cells))
-        if found <= most:  # it has one peak: an error can be too small for the first checkpoints, or too large
+        if found <= most:  # one peak is expected: an error is too small for the first checkpoints, or too large
             break
         best, most = cells, found
     return best
 
 
 def evidence(cells: Cells, curve: SharedCurve) -> float:
-    """Log probability of the cells at the curve's exponents, its terms and all shared errors integrated out.
+    """Log probability of the cells and of the curve's exponents, its terms and all shared errors integrated out.
 
-    Up to a constant that depends on neither; the targets count as the fewer independent ones that they are.
+    Up to a constant that no youth changes; the targets count as the fewer independent ones that they are.
     """
     features = curve.features(cells.params, cells.tokens)
     share = 1 / (1 + TARGETS_ALIKE * (features.shape[1] - 1))
