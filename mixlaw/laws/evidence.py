@@ -8,11 +8,13 @@ runs are many or exact (with no noise they vanish, and a law is recovered to rou
 
 The noise is the fixed point of
 
-    sigma² = sum_i clip(r_i, 2 sigma)² / (kappa (n - gamma)),   gamma = trace(A^-1 J' W J),   A = J' W J + sigma² K,
+    S / sigma² = n - gamma + log(sigma / s0) / t²,   S = sum_i clip(r_i, 2 sigma)² / kappa,
+    gamma = trace(A^-1 J' W J),   A = J' W J + sigma² K,
 
 MacKay's (1992) evidence rule, with Huber's (1964) proposal 2 for the scale: residuals beyond 2 sigma count as 2 sigma,
 and kappa = E[min(z², 4)] keeps the rule unbiased for normal noise; up to a fifth of the runs may have diverged without
-passing for noise. gamma counts the parameters the runs decide.
+passing for noise. gamma counts the parameters the runs decide. The last term is a prior, log sigma ~ N(log s0, t²),
+worth about one run: without it a law with more parameters than runs passes through all of them and is sure of itself.
 """
 
 from collections.abc import Sequence
@@ -20,7 +22,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr, wrightomega
 
 from mixlaw.laws.base import MixingFit, MixingLaw
 from mixlaw.laws.levenberg import Curve, Mask, Minimum, Problem, minimise
@@ -33,8 +35,9 @@ CLIP = 2.0
 KAPPA = float(2 * ndtr(CLIP) - 1 - CLIP * np.sqrt(2 / np.pi) * np.exp(-(CLIP**2) / 2) + 2 * CLIP**2 * ndtr(-CLIP))
 """E[min(z², CLIP²)] of a standard normal z."""
 
-FIRST_NOISE = 0.1
-"""Noise assumed while the starts compete, as a share of the losses' standard deviation."""
+NOISE, NOISE_SPREAD = 0.1, 1.0
+"""Noise before the runs are seen, as a share of the losses' standard deviation, and the standard deviation of its
+logarithm: laws of published swarms leave 0.06 to 0.3 of it, their targets a factor e^0.3 to e^0.8 more or less."""
 
 START_STEPS = 12
 """Steps each start is given before the best is kept."""
@@ -51,6 +54,9 @@ SETTLED = 1e-11
 
 EXACT = 1e-11
 """Noise, as a share of the losses' standard deviation, at which losses count as exact: only rounding is left."""
+
+NOTHING = 1e-200
+"""Square of a slope below which a parameter has no effect: it has run off to where exponentials vanish."""
 
 CONSTANT = 1e-12
 """Standard deviation of losses, nats, below which they are all the same."""
@@ -140,7 +146,7 @@ def most_probable(curve: Curve, starts: Array, losses: Array, prior: Prior, hube
     """
     frame = _Frame.of(losses, prior, huber)
     theta, noise = _best_start(curve, starts, frame)
-    targets = len(noise)
+    exact, targets = noise <= EXACT * frame.spread, len(noise)
     objective, freedom, converged = np.empty(targets), np.empty(targets), np.zeros(targets, dtype=bool)
     residuals = np.empty((targets, frame.losses.shape[1]))
     fixed_point = _FixedPoint.fresh(noise)
@@ -158,6 +164,7 @@ def most_probable(curve: Curve, starts: Array, losses: Array, prior: Prior, hube
         if not len(active):
             break
     converged[active] = False
+    noise = np.where(exact, noise, frame.spread * _believed(noise / frame.spread, freedom))
     end = Minimum(theta, objective, residuals, converged, np.zeros(targets, dtype=np.intp))
     return _posterior(curve, end, frame.problem(noise), noise, freedom, frame.runs)
 
@@ -255,6 +262,20 @@ class _FixedPoint:
         return np.exp(self.at[active]), settled
 
 
+def _believed(plain: Array, freedom: Array) -> Array:
+    """What the prior makes of noise estimated with some freedom, both (V,); noises as shares of the losses' deviation.
+
+    With u = log(noise / plain) the rule is k (exp(-2 u) - 1) = u + d for k = freedom t² and d = log(plain / s0), which
+    Wright's omega function solves; a Newton step gives back the digits that a large k costs it.
+    """
+    plain = np.maximum(plain, np.finfo(float).tiny)
+    worth, off = np.maximum(freedom, 1e-9) * NOISE_SPREAD**2, np.log(plain / NOISE)
+    moved = wrightomega(np.log(2 * worth) + 2 * (off + worth)) / 2 - off - worth
+    moved += (worth * np.expm1(-2 * moved) - moved - off) / (2 * worth * np.exp(-2 * moved) + 1)
+    believed: Array = plain * np.exp(moved)
+    return believed
+
+
 def _best_start(curve: Curve, starts: Array, frame: _Frame) -> tuple[Array, Array]:
     """Where the best of the starts leads in a few robust steps, (V, p); the first of those that tie.
 
@@ -264,7 +285,7 @@ def _best_start(curve: Curve, starts: Array, frame: _Frame) -> tuple[Array, Arra
     off must not hide it.
     """
     count, targets, parameters = starts.shape
-    each = frame.problem(FIRST_NOISE * frame.spread, huber=CLIP).take(np.tile(np.arange(targets), count))
+    each = frame.problem(NOISE * frame.spread, huber=CLIP).take(np.tile(np.arange(targets), count))
     reached = minimise(curve, starts.reshape(count * targets, parameters), each, iterations=START_STEPS)
     best = np.argmin(reached.objective.reshape(count, targets), axis=0)
     chosen = best * targets + np.arange(targets)
@@ -291,8 +312,7 @@ def _decided(curve: Curve, problem: Problem, minimum: Minimum, runs: int) -> Arr
     normal = np.matmul(measured.transpose(0, 2, 1), measured)
     matrix = np.matmul(slopes.transpose(0, 2, 1), slopes)
     matrix += problem.precision * (free[:, :, None] & free[:, None, :])
-    size = np.einsum("bpp->bp", matrix)
-    scale = 1 / np.sqrt(np.where(size > 0, size, 1.0))
+    scale = _unit_scale(matrix)
     outer = scale[:, :, None] * scale[:, None, :]
     # Scaled to a unit diagonal; 1e-13 keeps directions that neither runs nor prior decide from being counted.
     gamma: Array = np.einsum(
@@ -334,9 +354,15 @@ def _posterior(curve: Curve, minimum: Minimum, problem: Problem, noise: Array, f
 
 def _root_of_inverse(matrix: Array) -> Array:
     """Square roots of the diagonal of the inverse of symmetric positive semidefinite matrices (B, p, p)."""
-    size = np.einsum("bpp->bp", matrix)
-    scale = 1 / np.sqrt(np.where(size > 0, size, 1.0))
+    scale = _unit_scale(matrix)
     scaled = matrix * scale[:, :, None] * scale[:, None, :] + 1e-13 * np.eye(matrix.shape[1])
     variance = np.einsum("bpp->bp", np.linalg.inv(scaled)) * scale**2
     root: Array = np.sqrt(np.maximum(variance, 0.0))
     return root
+
+
+def _unit_scale(matrix: Array) -> Array:
+    """(B, p) factors that give symmetric matrices a unit diagonal; 1 where the diagonal is as good as 0."""
+    size = np.einsum("bpp->bp", matrix)
+    factors: Array = 1 / np.sqrt(np.where(size > NOTHING, size, 1.0))
+    return factors

@@ -86,7 +86,7 @@ class Problem:
     def robust_weights(self, residuals: Array) -> Array:
         """(B, n) weights times Huber's factor min(1, delta / |residual|)."""
         size = np.maximum(np.abs(residuals), np.finfo(float).tiny)
-        return self.weights * np.minimum(1.0, self.huber / size)
+        return self.weights * (np.minimum(self.huber, size) / size)
 
 
 @dataclass(frozen=True)

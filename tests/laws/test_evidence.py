@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mixlaw.laws.base import MixingLaw
 from mixlaw.laws.exponential import Exponential
 from mixlaw.laws.linear import Linear
 from mixlaw.laws.reciprocal import Reciprocal
@@ -71,6 +72,34 @@ def test_intervals_of_the_delta_method_cover_what_they_say() -> None:
     measured = exponential_truth(fresh) + 0.02 * generator.standard_normal((200, 40))
     covered = half >= np.abs(fit.law.predict(fresh) - measured).T
     assert 0.86 < covered.mean() < 0.94
+
+
+@pytest.mark.parametrize("runs", [4, 6, 8])
+def test_a_law_with_more_parameters_than_runs_is_not_sure_of_itself(runs: int) -> None:
+    """It passes through its runs; the noise it admits is still that of the prior, not what it leaves of them."""
+    generator, mixtures = np.random.default_rng(5), design(runs)
+    losses = exponential_truth(mixtures, 20) + 0.1 * generator.standard_normal((runs, 20))
+    fit = Reciprocal.fit(DOMAINS, names(20), mixtures, losses)
+    assert np.all(fit.noise > 0.01 * losses.std(axis=0))
+
+
+def test_losses_without_noise_are_told_from_too_few_runs() -> None:
+    many, few = design(20), design(4)
+    assert np.all(Exponential.fit(DOMAINS, names(5), many, exponential_truth(many, 5)).noise < 1e-9)
+    assert np.all(Exponential.fit(DOMAINS, names(5), few, exponential_truth(few, 5)).noise > 1e-3)
+
+
+@pytest.mark.parametrize("law", [Exponential, Reciprocal])
+@pytest.mark.parametrize("runs", [4, 5, 6])
+def test_a_few_runs_of_many_domains_have_finite_fits(law: type[MixingLaw], runs: int) -> None:
+    """A slope may vanish to the last denormal number where exponentials run off; the noise was nan there."""
+    domains = tuple("abcdefghijklmnopq")
+    for seed in range(8):
+        generator = np.random.default_rng(seed)
+        mixtures = generator.dirichlet(0.5 * np.ones(17), runs)
+        losses = 4 - generator.uniform(0, 2, (17, 13)).T @ np.sqrt(mixtures.T) / 3
+        fit = law.fit(domains, names(13), mixtures, losses.T + 0.03 * generator.standard_normal((runs, 13)))
+        assert np.isfinite(fit.noise).all() and np.isfinite(fit.prior).all()
 
 
 def test_the_ridge_of_the_linear_law_vanishes_on_linear_losses() -> None:
