@@ -102,6 +102,11 @@ def test_importing_mixlaw_pulls_in_neither_torch_nor_matplotlib() -> None:
     assert answer.stdout.strip() == "set()"
 
 
+def test_type_checkers_of_users_read_our_types() -> None:
+    """Without this file they take everything of an installed package for `Any` (PEP 561)."""
+    assert (PACKAGE / "py.typed").is_file()
+
+
 @pytest.mark.parametrize("name", ["utils", "common", "helpers", "types", "misc"])
 def test_no_drawer_for_odds_and_ends(name: str) -> None:
     assert not [module for module in MODULES if module.stem == name]
