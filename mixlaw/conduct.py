@@ -1,6 +1,5 @@
 """Carry a study out, from its plan to its measured answer; what is measured stays."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
@@ -8,14 +7,12 @@ from shutil import copyfile
 from mixlaw.corpus.shards import MANIFEST, open_corpus
 from mixlaw.files import replacing, write_json
 from mixlaw.fitting.law_file import write_law
-from mixlaw.launch.progress import Watch
+from mixlaw.launch.progress import Watching
 from mixlaw.launch.swarm import train_full, train_swarm
 from mixlaw.optimize.optimum import write_optimum
-from mixlaw.study import AVAILABLE, CORPUS, LAW, OPTIMUM, WEIGHTS, Study, open_study, solve
+from mixlaw.study import Study, open_study, solve
+from mixlaw.study_files import AVAILABLE, CORPUS, LAW, OPTIMUM, WEIGHTS
 from mixlaw.wording import counted, in_words
-
-Watching = Callable[[str], Watch]
-"""Given what is about to be trained, in words, returns what is called with how far it is."""
 
 
 def conduct(folder: Path | str, watching: Watching, workers: int | None = None) -> Study:

@@ -20,12 +20,10 @@ from mixlaw.optimize.optimum import Optimum, read_optimum
 from mixlaw.outcome import Outcome, outcomes
 from mixlaw.plan import Plan, read_plan
 from mixlaw.runs import RunTable, read_runs
+from mixlaw.study_files import CORPUS, FULL_RUNS, LAW, MIXTURES, OPTIMUM, PLAN, RUNS
 from mixlaw.train.ladder import shape_of
 from mixlaw.weights import weights_of
 
-PLAN, MIXTURES, RUNS, FULL_RUNS = "plan.toml", "mixtures.csv", "runs.csv", "full_runs.csv"
-CORPUS, WEIGHTS, AVAILABLE = "corpus.json", "weights.json", "available.json"
-LAW, OPTIMUM = "law.json", "optimum.json"
 COMPARED = ("optimum", "natural", "uniform")
 """The mixtures that full runs are made of."""
 

@@ -15,7 +15,8 @@ from mixlaw.cli.screen import screen
 from mixlaw.errors import Refused
 from mixlaw.files import read_text, write_text
 from mixlaw.outcome import Outcome, seed_noise, verdicts
-from mixlaw.study import PLAN, Study
+from mixlaw.study import Study
+from mixlaw.study_files import PLAN
 
 NAME = "demo"
 CORPUS = "corpus"

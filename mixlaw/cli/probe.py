@@ -10,6 +10,7 @@ from rich.table import Table
 from mixlaw.cli.progress import shown
 from mixlaw.cli.screen import screen
 from mixlaw.plan import read_plan
+from mixlaw.study_files import PROBE
 
 NAME = "probe"
 
@@ -35,7 +36,7 @@ def run(
     Example: mixlaw probe study/late.toml --remove code
     """
     from mixlaw.launch.companions import leading
-    from mixlaw.launch.probe import probe, probe_path
+    from mixlaw.launch.probe import probe
     from mixlaw.launch.roster import given, mixture_called
 
     with leading() as leads:
@@ -53,4 +54,4 @@ def run(
             table.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row))
         console.print(table)
         console.print("difference: weighted loss above that of the run that switched; what a removed domain brought")
-        console.print(f"Next: open {probe_path(read)}, or mixlaw report {read.folder}")
+        console.print(f"Next: open {read.folder / PROBE}, or mixlaw report {read.folder}")

@@ -19,6 +19,7 @@ from mixlaw.mixture import Mixture, read_mixture, read_mixtures
 from mixlaw.plan import Plan, read_plan
 from mixlaw.run_files import SUFFIXES
 from mixlaw.runs import RunTable, write_runs
+from mixlaw.study_files import PLAN, RECORDS, RUNS, WEIGHTS_OVER_TIME
 from mixlaw.wording import counted, in_words
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from mixlaw.launch.standing import Standing
 
 NAME = "train"
-PLAN = "plan.toml"
 
 
 def run(
@@ -191,7 +191,7 @@ def _searched(plan: Plan, chosen: Mapping[str, Mixture], watching: Callable[[str
 def _tell_weights(console: Console, plan: Plan, names: Sequence[str]) -> None:
     """What moved, where it began and where it ended, of the first run."""
     from mixlaw.launch.search import search_folder
-    from mixlaw.launch.weights_table import WEIGHTS_OVER_TIME, weights_over_time, write_weights
+    from mixlaw.launch.weights_table import weights_over_time, write_weights
 
     written = write_weights(plan.folder)
     searches = plan.online is not None and plan.online.searches
@@ -222,7 +222,6 @@ def _worth_showing(rows: pd.DataFrame, searches: bool) -> list[str]:
 
 
 def _tell_status(console: Console, plan: Plan, now: "Standing") -> None:
-    from mixlaw.launch.job import RECORDS
     from mixlaw.launch.lock import holder
     from mixlaw.launch.packing import on_gpu, workers_of
     from mixlaw.launch.queue import Queue
@@ -246,7 +245,7 @@ def _tell_status(console: Console, plan: Plan, now: "Standing") -> None:
         device = "GPU" if on_gpu(plan) else "CPU worker"
         console.print(f"{left / 3600:.3g} {device}-hours left: {minutes(left / count)} with {counted(count, 'worker')}")
     if not now.left:
-        end = f"report {plan.folder}" if now.members[0].full else f"fit {plan.folder / 'runs.csv'}"
+        end = f"report {plan.folder}" if now.members[0].full else f"fit {plan.folder / RUNS}"
         console.print(f"Next: mixlaw {end}")
 
 

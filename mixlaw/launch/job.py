@@ -14,6 +14,7 @@ import torch
 
 from mixlaw.corpus.shards import open_corpus
 from mixlaw.errors import Refused
+from mixlaw.study_files import CHECKPOINTS, MODELS
 from mixlaw.train.checkpoint import Checkpoint
 from mixlaw.train.device import Compute, compute_of
 from mixlaw.train.loop import ARITHMETIC, PackRun, Reports
@@ -25,13 +26,10 @@ from mixlaw.train.processes import Processes, together
 from mixlaw.train.readings import Row
 from mixlaw.train.records import Writer
 
-RECORDS = "runs"
-"""The folder of records, in a study's folder."""
-
 
 def models_folder(folder: Path) -> Path:
     """Where a study keeps the models of its full runs, one folder a run."""
-    return folder / "models"
+    return folder / MODELS
 
 
 def numbers(setting: Setting, compute: Compute | None = None) -> dict[str, Any]:
@@ -179,7 +177,7 @@ def _trained(job: Job, reports: Reports, processes: Processes) -> tuple[PackRun,
     """Train a pack; return the weights that are read too, since processes that share them out all have to be asked."""
     shared = numbers(job.setting)
     key = {"runs": {member.run: {**shared, "member": member.as_json()} for member in job.members}}
-    path = job.folder / "checkpoints" / f"{job.name}.safetensors"
+    path = job.folder / CHECKPOINTS / f"{job.name}.safetensors"
     before = torch.get_num_threads()
     torch.set_num_threads(job.threads)
     try:
@@ -213,7 +211,7 @@ def branch_of(job: Job, shared: Mapping[str, Any]) -> Checkpoint | None:
     base = {key: value for key, value in first.as_json().items() if key not in ("run", "group", "stages")}
     key = {**shared, "member": base, "step": min(switches), "threads": job.threads}
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    return Checkpoint(job.folder / "checkpoints" / f"base-{name}.safetensors", key)
+    return Checkpoint(job.folder / CHECKPOINTS / f"base-{name}.safetensors", key)
 
 
 def reference_of(job: Job) -> Path | None:

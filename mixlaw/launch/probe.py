@@ -5,27 +5,26 @@ switched, and a control that reads the same totals mixed throughout, since a bet
 looks like a matter of order.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mixlaw.errors import Refused, one_of
 from mixlaw.files import replacing
-from mixlaw.launch.progress import Watch
+from mixlaw.launch.progress import Watching
 from mixlaw.launch.roster import called, full_run, stages
 from mixlaw.launch.swarm import full_table, train_members
 from mixlaw.launch.weights_table import write_weights
 from mixlaw.mixture import Array, Mixture
 from mixlaw.plan import Plan
 from mixlaw.runs import LOSS
+from mixlaw.study_files import PROBE
 from mixlaw.train.members import Member, Stage
 from mixlaw.weights import weights_of
 from mixlaw.wording import counted
 
-TABLE = "probe.csv"
 NEVER, THROUGHOUT, WITHOUT = "never switched", "mixed throughout", "without "
 
 
@@ -105,7 +104,7 @@ def probe(
     plan: Plan,
     base: Mixture,
     seeds: Sequence[int],
-    watching: Callable[[str], Watch],
+    watching: Watching,
     *,
     removed: Sequence[str] = (),
     workers: int | None = None,
@@ -139,7 +138,7 @@ def probe(
     train_members(plan, members, plan.folder, watching(f"{counted(len(members), 'run')} of the probe"), workers)
     write_weights(plan.folder)
     table = _compared(plan, compared, members, full_table(plan.folder).frame)
-    with replacing(plan.folder / TABLE) as temporary:
+    with replacing(plan.folder / PROBE) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
     return table
 
@@ -160,8 +159,3 @@ def _compared(plan: Plan, compared: Sequence[Way], members: Sequence[Member], ru
         row["difference"] = (weighted - first).mean()
         rows.append(row | dict(zip(columns, losses.mean(0), strict=True)))
     return pd.DataFrame(rows)
-
-
-def probe_path(plan: Plan) -> Path:
-    """Where a probe's table lies."""
-    return plan.folder / TABLE

@@ -33,6 +33,9 @@ class Progress:
 Watch = Callable[[Progress], None]
 """What is called now and then with how far it is."""
 
+Watching = Callable[[str], Watch]
+"""Given what is about to be trained, in words, returns what is called with how far it is."""
+
 
 @dataclass
 class Tally:

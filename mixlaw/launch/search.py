@@ -4,15 +4,13 @@ Everything lies in a folder of the study, itself laid out as a study and called 
 checkpoints and models of the small runs, `weights_over_time.csv`, and `found.json`, the mixture that is found.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from mixlaw.errors import Refused
 from mixlaw.files import write_json
-from mixlaw.launch.job import RECORDS
-from mixlaw.launch.progress import Watch
+from mixlaw.launch.progress import Watching
 from mixlaw.launch.roster import check_online, full_run, mixture_called
 from mixlaw.launch.swarm import train_members
 from mixlaw.launch.weights_table import write_weights
@@ -20,15 +18,11 @@ from mixlaw.mixture import Mixture
 from mixlaw.online import Doge, Doremi
 from mixlaw.online.doremi import settled
 from mixlaw.plan import Plan
+from mixlaw.study_files import FOUND, RECORDS
 from mixlaw.train.ladder import shape_of
 from mixlaw.train.members import Member
 from mixlaw.train.records import read_records
 from mixlaw.wording import in_words
-
-FOUND = "found.json"
-
-Watching = Callable[[str], Watch]
-"""Given what is about to be trained, in words, returns what is called with how far it is."""
 
 
 def search_folder(plan: Plan, name: str) -> Path:

@@ -7,9 +7,10 @@ from typing import Any
 
 from mixlaw.errors import Refused
 from mixlaw.launch.history import History, read_history
-from mixlaw.launch.job import RECORDS, models_folder
+from mixlaw.launch.job import models_folder
 from mixlaw.mixture import read_mixtures
 from mixlaw.plan import Training
+from mixlaw.study_files import RECORDS
 from mixlaw.train.members import Member, Setting
 from mixlaw.wording import counted
 

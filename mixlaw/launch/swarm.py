@@ -1,23 +1,8 @@
 """From a plan to measured runs: what is missing is trained, what is there is kept.
 
-A study's folder holds, beside its `plan.toml`:
-
-    mixtures.csv               the mixtures of the swarm, by name
-    runs.csv                   the run table of the proxies, rebuilt from the records
-    full_runs.csv              the run table of the full runs, likewise
-    runs/records-<n>.jsonl     what writer n measured, one checksummed record a line; the truth that runs.csv follows
-    runs/worker-<n>.log        what worker n said on stderr, and the tracebacks of runs that crashed
-    runs/queue/                what waits, and who trains what, while a training goes on
-    runs/slurm/                what submitit submits, and the logs of its jobs
-    runs/lock                  who is training here now
-    weights_over_time.csv      what full runs whose weights move read by, from the records
-    checkpoints/<run>.safetensors   the state of a full run under way; deleted at its end
-    checkpoints/base-<hash>.safetensors   where the first stage of runs with stages begins, for those that share it
-    models/<run>/              the model of a full run, as `transformers` loads it
-
 A run is done when all its rows are in the records (and its model is there, if it is a full run), never because a
-process says so. Runs are the same bits on the CPU of the same machine, however
-often a training was killed on the way.
+process says so; `mixlaw.study_files` says where each lies. Runs are the same bits on the CPU of the same machine,
+however often a training was killed on the way.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +17,7 @@ from mixlaw.errors import Refused
 from mixlaw.files import sha256
 from mixlaw.launch.engines import engine_of
 from mixlaw.launch.history import read_history
-from mixlaw.launch.job import RECORDS, numbers
+from mixlaw.launch.job import numbers
 from mixlaw.launch.lock import locked
 from mixlaw.launch.packing import compute_of_workers, cores, default_workers, threads_of
 from mixlaw.launch.progress import Tally, Watch
@@ -43,10 +28,9 @@ from mixlaw.launch.supervise import Supervisor
 from mixlaw.mixture import Mixture, write_mixtures
 from mixlaw.plan import Plan
 from mixlaw.runs import RunTable, check_runs, write_runs
+from mixlaw.study_files import FULL_RUNS, MIXTURES, RECORDS, RUNS
 from mixlaw.train.members import Member, Setting, setting_of
 from mixlaw.train.processes import together
-
-TABLE, FULL_TABLE, MIXTURES = "runs.csv", "full_runs.csv", "mixtures.csv"
 
 
 def train_swarm(
@@ -76,7 +60,7 @@ def train_swarm(
     members = proxies(plan, mixtures)
     train_members(plan, members, folder, watch, workers)
     write_mixtures(folder / MIXTURES, mixtures)
-    return _written(members, folder / TABLE)
+    return _written(members, folder / RUNS)
 
 
 def train_full(
@@ -113,7 +97,7 @@ def full_table(folder: Path) -> RunTable:
     """Rebuild `full_runs.csv` of a study from its records: all full runs there are, by name."""
     trained = [begun.member for begun in read_history(folder / RECORDS).begun.values()]
     every = sorted((member for member in trained if member.full), key=lambda member: member.run)
-    return _written(every, folder / FULL_TABLE)
+    return _written(every, folder / FULL_RUNS)
 
 
 def train_members(

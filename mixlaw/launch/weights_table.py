@@ -5,10 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from mixlaw.files import replacing
-from mixlaw.launch.job import RECORDS
+from mixlaw.study_files import RECORDS, WEIGHTS_OVER_TIME
 from mixlaw.train.records import read_records
-
-WEIGHTS_OVER_TIME = "weights_over_time.csv"
 
 KINDS = ("mix.", "weight.", "average.", "target.")
 """Columns by domain or target: read by; weighed by; mean of the weights so far; weight of a target."""

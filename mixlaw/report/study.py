@@ -14,12 +14,12 @@ from mixlaw.report.sections.coverage import coverage
 from mixlaw.report.sections.curves import curves
 from mixlaw.report.sections.fits import the_law, who_helps
 from mixlaw.report.sections.made import fitted, made
-from mixlaw.report.sections.moved import TABLE, moved, others
+from mixlaw.report.sections.moved import moved, others
 from mixlaw.report.sections.outcome import result
-from mixlaw.report.sections.probed import TABLE as PROBE
 from mixlaw.report.sections.probed import probed
 from mixlaw.report.style import styled
-from mixlaw.study import CORPUS, FULL_RUNS, LAW, MIXTURES, OPTIMUM, PLAN, RUNS, Study
+from mixlaw.study import Study
+from mixlaw.study_files import CORPUS, FULL_RUNS, LAW, MIXTURES, OPTIMUM, PLAN, PROBE, RUNS, WEIGHTS_OVER_TIME
 from mixlaw.surfaces.single import common_scale
 from mixlaw.weights import weights_of
 from mixlaw.wording import in_words
@@ -112,10 +112,10 @@ def _answers(study: Study) -> list[Section]:
 def _beside(study: Study) -> list[Section]:
     """What the laws had no part in: runs by hand, runs whose weights moved, searches for weights, probes."""
     unpredicted = None if study.full_runs is None else others(study.full_runs, study.predicted, study.weights)
-    searches = sorted(study.folder.glob(f"*/{TABLE}"))
+    searches = sorted(study.folder.glob(f"*/{WEIGHTS_OVER_TIME}"))
     found = [
         unpredicted,
-        moved(study.folder / TABLE),
+        moved(study.folder / WEIGHTS_OVER_TIME),
         *(moved(path, f"Weights over time in the search '{path.parent.name}'") for path in searches),
         probed(study.folder / PROBE),
     ]

@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from mixlaw.cli.app import app, main
-from mixlaw.launch.job import RECORDS
 from mixlaw.launch.lock import locked
 from mixlaw.launch.queue import CLAIMS, Queue
 from mixlaw.runs import read_runs
+from mixlaw.study_files import RECORDS
 
 PLAN = """
 name = "small"

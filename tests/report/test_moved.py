@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from mixlaw.errors import Refused
-from mixlaw.report.sections.moved import LISTED, TABLE, moved, others
-from mixlaw.report.sections.probed import TABLE as PROBE
+from mixlaw.report.sections.moved import LISTED, moved, others
 from mixlaw.report.sections.probed import probed
 from mixlaw.report.study import study_page
 from mixlaw.runs import write_runs
 from mixlaw.study import Study, open_study
+from mixlaw.study_files import PROBE, WEIGHTS_OVER_TIME
 
 WAYS = "way,runs,weighted,difference,loss.web\nswitched,2,3.0,0.0,3.0\nwithout code,2,3.025,0.025,3.025\n"
 
@@ -27,18 +27,18 @@ def table(weighed: bool = False) -> pd.DataFrame:
 
 
 def test_a_study_without_moving_weights_has_no_such_section(tmp_path: Path) -> None:
-    assert moved(tmp_path / TABLE) is None
+    assert moved(tmp_path / WEIGHTS_OVER_TIME) is None
 
 
 def test_a_long_run_is_listed_in_part_and_the_page_says_where_the_rest_is(tmp_path: Path) -> None:
     steps = np.arange(1000)
     web = 0.5 + steps / 4000
     frame = pd.DataFrame({"run": "grape", "step": steps, "tokens": steps * 1e3, "mix.web": web, "mix.code": 1 - web})
-    frame.to_csv(tmp_path / TABLE, index=False)
-    section = moved(tmp_path / TABLE)
+    frame.to_csv(tmp_path / WEIGHTS_OVER_TIME, index=False)
+    section = moved(tmp_path / WEIGHTS_OVER_TIME)
     assert section is not None
     (listed,) = section.tables
-    assert f"the rest of 1000 rows are in {TABLE}" in listed.caption
+    assert f"the rest of 1000 rows are in {WEIGHTS_OVER_TIME}" in listed.caption
     kept = pd.read_csv(StringIO(listed.csv))["step"]
     assert len(kept) == LISTED and {0, 999} <= set(kept) and np.ptp(np.diff(kept)) <= 1
 
@@ -47,17 +47,17 @@ def test_a_long_run_is_listed_in_part_and_the_page_says_where_the_rest_is(tmp_pa
 def test_weights_are_drawn_beside_proportions_only_where_they_differ(
     tmp_path: Path, weighed: bool, figures: int
 ) -> None:
-    table(weighed).to_csv(tmp_path / TABLE, index=False)
-    section = moved(tmp_path / TABLE)
+    table(weighed).to_csv(tmp_path / WEIGHTS_OVER_TIME, index=False)
+    section = moved(tmp_path / WEIGHTS_OVER_TIME)
     assert section is not None and len(section.figures) == figures
     assert repr(0.575) in section.tables[0].csv
 
 
 @pytest.mark.parametrize("text", ["", "run,tokens\na,1\n", "step,mix.web\n1,1\n"])
 def test_a_table_of_something_else_is_refused_by_name(tmp_path: Path, text: str) -> None:
-    (tmp_path / TABLE).write_text(text)
-    with pytest.raises(Refused, match=TABLE):
-        moved(tmp_path / TABLE)
+    (tmp_path / WEIGHTS_OVER_TIME).write_text(text)
+    with pytest.raises(Refused, match=WEIGHTS_OVER_TIME):
+        moved(tmp_path / WEIGHTS_OVER_TIME)
 
 
 def test_runs_that_were_not_predicted_are_shown_apart_and_spoil_nothing(study: Study, tmp_path: Path) -> None:
@@ -66,9 +66,9 @@ def test_runs_that_were_not_predicted_are_shown_apart_and_spoil_nothing(study: S
     frame = study.full_runs.frame
     by_hand = frame[frame["group"] == "natural"].assign(group="by hand", run=lambda rows: "hand-" + rows["run"])
     write_runs(pd.concat([frame, by_hand]), folder / "full_runs.csv")
-    table().to_csv(folder / TABLE, index=False)
+    table().to_csv(folder / WEIGHTS_OVER_TIME, index=False)
     (folder / "doremi").mkdir()
-    table().to_csv(folder / "doremi" / TABLE, index=False)
+    table().to_csv(folder / "doremi" / WEIGHTS_OVER_TIME, index=False)
     (folder / PROBE).write_text(WAYS)
     more = open_study(folder)
     assert more.outcomes == study.outcomes
@@ -80,8 +80,8 @@ def test_runs_that_were_not_predicted_are_shown_apart_and_spoil_nothing(study: S
 
 def test_the_worth_of_a_batch_is_drawn_where_sequences_were_weighed(tmp_path: Path) -> None:
     frame = table().assign(effective_samples=[np.nan, 6.0, 5.5, 5.0, 5.2])
-    frame.to_csv(tmp_path / TABLE, index=False)
-    section = moved(tmp_path / TABLE)
+    frame.to_csv(tmp_path / WEIGHTS_OVER_TIME, index=False)
+    section = moved(tmp_path / WEIGHTS_OVER_TIME)
     assert section is not None and "evenly weighed sequences" in section.figures[-1].caption
 
 

@@ -14,9 +14,6 @@ from mixlaw.runs import RunTable
 from mixlaw.weights import weights_of
 from mixlaw.wording import counted
 
-TABLE = "weights_over_time.csv"
-"""What `mixlaw train` writes beside a study's runs where weights moved: one row a run and step written down."""
-
 READ, WEIGHED = "mix.", "weight."
 """Columns by domain: the proportions that a step was read by, and the weights its losses were weighed by."""
 
@@ -33,7 +30,7 @@ LISTED = 25
 
 
 def moved(path: Path, title: str = "Weights over time") -> Section | None:
-    """Proportions over tokens of each run in a table of weights; None where there is no such table.
+    """Proportions over tokens of each run in a table of weights, as `mixlaw train` writes it; None where there is none.
 
     Args:
         path: of the table.

@@ -8,9 +8,6 @@ from mixlaw.errors import Refused
 from mixlaw.report.figures.choice import differences
 from mixlaw.report.page import Cell, Column, Drawing, Section, Table
 
-TABLE = "probe.csv"
-"""What `mixlaw probe` writes into a study's folder: one row a way to train."""
-
 COLUMNS = ("runs", "weighted", "difference")
 """Numbers of each way: how many runs, mean weighted loss, and by how much it is above that of the first way."""
 
