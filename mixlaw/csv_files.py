@@ -1,6 +1,7 @@
 """Tables in csv: read only if the file is what it claims to be, so that no cell ends up in another's column."""
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,9 +13,14 @@ from mixlaw.wording import counted
 OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 """What some programs write between the cells of what they call csv."""
 
+DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+(,\d+)?([eE][+-]?\d+)?\s*")
+
 
 def read_csv(path: Path, texts: Sequence[str] = (), separator: str = ",") -> pd.DataFrame:
     """Read a csv table as it stands: blank cells are NaN, and the columns named in `texts` stay text.
+
+    Spreadsheets write semicolons between the cells where the comma is the decimal point. Where the header says so
+    without doubt, see `has_semicolons`, the table is read so.
 
     Raises:
         Refused: for a file that is not UTF-8, whose header repeats a name or is separated by something else, or one of
@@ -22,14 +28,40 @@ def read_csv(path: Path, texts: Sequence[str] = (), separator: str = ",") -> pd.
     """
     if not path.stat().st_size:
         raise Refused(f"{path} is empty; a csv table begins with a header")
+    spreadsheet = separator == "," and has_semicolons(path)
+    separator = ";" if spreadsheet else separator
     _check_header(path, separator)
     _check_rows(path, separator)
     kinds = dict.fromkeys(texts, str)
     try:
-        return pd.read_csv(path, sep=separator, dtype=kinds, encoding="utf-8-sig", low_memory=False)
+        frame = pd.read_csv(path, sep=separator, dtype=kinds, encoding="utf-8-sig", low_memory=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         why = str(error).removeprefix("Error tokenizing data. C error: ").strip()
         raise Refused(f"{path} is not a csv table: {why}; give every row the columns of the header") from None
+    return _with_decimal_points(frame, texts) if spreadsheet else frame
+
+
+def has_semicolons(path: Path) -> bool:
+    """Whether a csv has semicolons between its columns: they cut the header in several, and no name has a comma."""
+    if path.suffix.lower() != ".csv" or not path.is_file():
+        return False
+    cells = next(csv.reader([_first_lines(path)[0]], delimiter=";"), [])
+    return len(cells) > 1 and not any("," in cell for cell in cells)
+
+
+def about_semicolons(path: Path) -> list[str]:
+    """How a csv with semicolons was read, in words; nothing of any other file."""
+    said = f"{path}: semicolons between its columns, so that a comma within a number is its decimal point"
+    return [said] if has_semicolons(path) else []
+
+
+def _with_decimal_points(frame: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
+    """Columns of nothing but numbers, some of them with a decimal comma, as numbers."""
+    for name in frame.columns:
+        cells = frame[name].dropna()
+        if name not in texts and len(cells) and all(DECIMAL_COMMA.fullmatch(str(cell)) for cell in cells):
+            frame = frame.assign(**{name: pd.to_numeric(frame[name].astype(str).str.replace(",", "."))})
+    return frame
 
 
 def _check_header(path: Path, separator: str) -> None:
@@ -49,7 +81,7 @@ def _check_header(path: Path, separator: str) -> None:
             raise Refused(
                 f"{path} has {called} between its columns ({cells[0]}{other}{cells[1]}...), where {wanted} are needed; "
                 f"convert it, in Python: pandas.read_csv({str(path)!r}, sep={other!r}{comma})"
-                f".to_csv('{path.stem}.csv', index=False)"
+                f".to_csv('{path.stem}-commas.csv', index=False)"
             )
 
 

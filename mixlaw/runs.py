@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mixlaw.column_names import meant, misspelt, to_rename
+from mixlaw.csv_files import about_semicolons
 from mixlaw.errors import Refused, one_of
 from mixlaw.files import sha256
 from mixlaw.mixture import ROUNDING, Array, groups_of
@@ -117,7 +118,8 @@ def read_runs(path: Path | str, *, renormalise: bool = False) -> RunTable:
     Raises:
         Refused: naming file, row and column, what was found and what to do.
     """
-    return check_runs(read_table(path), source=str(path), digest=sha256(path), renormalise=renormalise)
+    table = check_runs(read_table(path), source=str(path), digest=sha256(path), renormalise=renormalise)
+    return replace(table, notes=(*about_semicolons(Path(path)), *table.notes))
 
 
 def check_runs(

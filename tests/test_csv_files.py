@@ -1,5 +1,6 @@
 """A csv that is not what it claims to be is refused with what it is, before any cell lands in another's column."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -13,8 +14,8 @@ from mixlaw.runs import read_runs
 COMMAS = "run,params,tokens,mix.web,mix.code,loss.web\na,1000,2000,0.5,0.5,2.5\nb,1000,2000,0.25,0.75,2.6\n"
 
 
-@pytest.mark.parametrize(("separator", "called"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
-def test_another_separator_is_named_with_the_command_that_converts_it(
+@pytest.mark.parametrize(("separator", "called"), [("\t", "tabs"), ("|", "bars")])
+def test_another_separator_is_named_with_a_command_that_converts_it_and_keeps_the_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, separator: str, called: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -23,16 +24,31 @@ def test_another_separator_is_named_with_the_command_that_converts_it(
         read_runs("runs.csv")
     command = str(refused.value).split("in Python: ")[1]
     eval(command, {"pandas": pd})
-    assert len(read_runs("runs.csv")) == 2
+    assert len(read_runs("runs-commas.csv")) == 2
+    assert Path("runs.csv").read_text() == COMMAS.replace(",", separator)
 
 
-def test_commas_in_numbers_beside_semicolons_are_converted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("mixtures.csv").write_text("name;web;code\nfirst;0,5;0,5\n")
-    with pytest.raises(Refused, match="decimal=") as refused:
-        read_mixtures("mixtures.csv")
-    eval(str(refused.value).split("in Python: ")[1], {"pandas": pd})
-    assert read_mixtures("mixtures.csv")["first"].as_dict() == {"web": 0.5, "code": 0.5}
+@pytest.mark.parametrize("point", [",", "."])
+def test_a_run_table_from_a_spreadsheet_holds_the_same_runs_and_says_how_it_was_read(
+    tmp_path: Path, point: str
+) -> None:
+    (tmp_path / "commas.csv").write_text(COMMAS)
+    (tmp_path / "runs.csv").write_text(re.sub(r"(?<=\d)\.(?=\d)", point, COMMAS.replace(",", ";")))
+    found = read_runs(tmp_path / "runs.csv")
+    assert found.frame.equals(read_runs(tmp_path / "commas.csv").frame)
+    assert "semicolons" in found.notes[0]
+    assert not read_runs(tmp_path / "commas.csv").notes
+
+
+def test_a_header_that_both_commas_and_semicolons_cut_is_not_guessed_at(tmp_path: Path) -> None:
+    (tmp_path / "mixtures.csv").write_text("name;web;code, new\nfirst;0.5;0.5\n")
+    with pytest.raises(Refused, match="has semicolons between its columns"):
+        read_mixtures(tmp_path / "mixtures.csv")
+
+
+def test_a_mixture_from_a_spreadsheet_has_decimal_commas(tmp_path: Path) -> None:
+    (tmp_path / "mixtures.csv").write_text("\ufeffname;web;code\r\n1,5;0,5;0,5\r\n", encoding="utf-8")
+    assert read_mixtures(tmp_path / "mixtures.csv")["1,5"].as_dict() == {"web": 0.5, "code": 0.5}
 
 
 def test_commas_are_commas_though_a_name_holds_a_semicolon(tmp_path: Path) -> None:

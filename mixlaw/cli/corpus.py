@@ -1,6 +1,6 @@
 """`mixlaw corpus`: text to tokenised domains."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,11 +16,14 @@ from mixlaw.corpus.readers import KINDS, Skipped, read_documents
 from mixlaw.corpus.shards import Corpus
 from mixlaw.corpus.spool import reasons
 from mixlaw.corpus.tokenizer import load_tokenizer
-from mixlaw.errors import Refused
+from mixlaw.errors import Refused, one_of
 from mixlaw.files import to_json
 from mixlaw.wording import in_words
 
 NAME = "corpus"
+TEXT = "text"
+"""What the field with the text is called, unless it is said."""
+
 ENOUGH_TO_MEASURE = 1 << 14
 """Validation tokens below which the noise of a measured loss deserves a word."""
 
@@ -33,7 +36,13 @@ def run(
     ] = None,
     builtin: Annotated[bool, typer.Option("--builtin", help="Domains from the packages installed here.")] = False,
     megabytes: Annotated[float, typer.Option(help="Most text of a built-in domain, in millions of bytes.")] = 4.0,
-    text_field: Annotated[str, typer.Option(help="Field or column of .jsonl and .parquet with the text.")] = "text",
+    text_field: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Field of JSON lines or column of parquet with the text; DOMAIN=FIELD for one domain; repeatable.",
+            show_default=TEXT,
+        ),
+    ] = None,
     vocabulary: Annotated[int, typer.Option(help="Tokens of the byte-level BPE to train; 256 is bytes.")] = 4096,
     tokenizer: Annotated[
         Path | None, typer.Option(help="Use this tokenizer.json or Hugging Face folder instead.", show_default=False)
@@ -53,11 +62,12 @@ def run(
     if megabytes <= 0:
         raise Refused(f"--megabytes {megabytes:g} leaves no text; ask for more than 0")
     paths = read_sources(domains or [])
+    fields = read_fields(text_field or [], tuple(paths))
     sources: dict[str, Iterable[str | Skipped]] = dict(builtin_domains(round(megabytes * 1e6))) if builtin else {}
     for name, path in paths.items():
         if name in sources:
             raise Refused(f"'{name}' is the name of a built-in domain too; give yours another")
-        sources[name] = read_documents(path, text_field)
+        sources[name] = read_documents(path, fields[name])
     given = None if tokenizer is None else load_tokenizer(tokenizer, end_of_document)
     console = Console(stderr=True, highlight=False)
     with _progress(console) as progress:
@@ -93,6 +103,29 @@ def read_sources(given: Iterable[str]) -> dict[str, Path]:
             raise Refused(f"'{name}': {path} does not exist; check the path")
         paths[name] = Path(path)
     return paths
+
+
+def read_fields(given: Sequence[str], domains: Sequence[str]) -> dict[str, str]:
+    """Read `--text-field` arguments, `FIELD` for all domains or `DOMAIN=FIELD` for one, as domain -> field.
+
+    Raises:
+        Refused: for a domain that is not among `domains`, or two fields for the same.
+    """
+    shared = [text for text in given if "=" not in text]
+    if len(shared) > 1:
+        raise Refused(
+            f"--text-field {' and --text-field '.join(shared)} are each for all domains; write, say, "
+            f"--text-field {domains[-1] if domains else 'web'}={shared[-1]} for one"
+        )
+    own: dict[str, str] = {}
+    for text in given:
+        name, equals, field = text.rpartition("=")
+        if not equals:
+            continue
+        if one_of(name, domains, "domain of --text-field") in own:
+            raise Refused(f"--text-field {name}= is given twice; keep one")
+        own[name] = field
+    return dict.fromkeys(domains, shared[0] if shared else TEXT) | own
 
 
 def _wanted(name: str, equals: str, path: str) -> str:

@@ -1,4 +1,4 @@
-"""People's text, document by document: files and folders of `.txt .md .jsonl .jsonl.gz .jsonl.zst .parquet`."""
+"""People's text, document by document: files and folders of text, JSON lines, packed or not, and parquet."""
 
 import codecs
 import gzip
@@ -22,7 +22,9 @@ SMALLEST_PIECE_CHARACTERS, PIECES = 1024, 32
 
 BLOCK_BYTES, PACKED_BYTES = 1 << 20, 1 << 15
 TEXT = (".txt", ".md")
-LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".json.gz", ".json.zst")
+"""The last two as C4 and Dolma name theirs; a bare `.json` is more often one object over many lines."""
+
 KINDS = (*TEXT, *LINES, ".parquet")
 
 
@@ -41,7 +43,7 @@ NO_ROW = (NOT_JSON, NOT_UTF8)
 def read_documents(path: Path | str, text_field: str = "text") -> Iterator[str | Skipped]:
     """Read the documents of a file, or of a folder and all below it in the order of their names.
 
-    A row of `.jsonl` or `.parquet` is a document. In a folder, a `.txt` or `.md` file is one too, unless it is longer
+    A row of JSON lines or `.parquet` is a document. In a folder, a `.txt` or `.md` file is one too, unless it is longer
     than PIECE_CHARACTERS. A longer one, and one that is named by itself, is running text: it is cut at paragraph or
     line ends, so that a part of a book can be held out and none of it needs to fit in memory. What cannot be read (not
     UTF-8, binary, damaged, a row without text) is passed over and yielded as `Skipped`.
@@ -168,10 +170,10 @@ def _read_lines(path: Path, kind: str, text_field: str) -> Iterator[str | Skippe
 @contextmanager
 def _decompressed(path: Path, kind: str) -> Iterator[tuple[Iterable[bytes], tuple[type[Exception], ...]]]:
     """Open a file of lines, with the errors that its decompressor raises where the file is damaged."""
-    if kind == ".jsonl.gz":
+    if kind.endswith(".gz"):
         with gzip.open(path, "rb") as file:
             yield file, (gzip.BadGzipFile, EOFError, zlib.error)
-    elif kind == ".jsonl.zst":
+    elif kind.endswith(".zst"):
         try:
             import zstandard
         except ImportError:
@@ -251,5 +253,6 @@ def _read_parquet(path: Path, text_field: str) -> Iterator[str | Skipped]:
 def _no_field(path: Path, what: str, text_field: str, found: list[str]) -> str:
     listed = ", ".join(found[:12]) + (", ..." if len(found) > 12 else "")
     return (
-        f"{path} has no {what} '{text_field}'; it has: {listed or 'none'}; name the one with the text by --text-field"
+        f"{path} has no {what} '{text_field}'; it has: {listed or 'none'}; name the one with the text by --text-field "
+        "FIELD, or by --text-field DOMAIN=FIELD if other domains call theirs otherwise"
     )

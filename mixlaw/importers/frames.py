@@ -1,8 +1,7 @@
-"""Tables in files as others write them: csv, tsv, jsonl and parquet, compressed or not, and csv with semicolons."""
+"""Tables in files as others write them: csv, tsv, jsonl and parquet, compressed or not."""
 
 import gzip
 import json
-import re
 import tempfile
 import zlib
 from pathlib import Path
@@ -20,27 +19,14 @@ COMPRESSED = ".gz"
 IDENTIFIERS = ("run", "run_id", "name", "index")
 """Columns that are text even where they look like numbers: `007` is no 7."""
 
-DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+(,\d+)?([eE][+-]?\d+)?\s*")
-
 
 def kind_of(path: Path) -> str:
     """The suffix that says what kind of table a file is, in small letters, without that of its compression."""
     return (path.with_suffix("") if path.suffix.lower() == COMPRESSED else path).suffix.lower()
 
 
-def has_semicolons(path: Path) -> bool:
-    """Whether a csv is one of those that spreadsheets write where the comma is the decimal point."""
-    if path.suffix.lower() != ".csv" or not path.is_file():
-        return False
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        header = file.readline()
-    return ";" in header and "," not in header
-
-
 def read_frame(path: Path, text: tuple[str, ...] = ()) -> pd.DataFrame:
     """Read a table as it stands; blank cells stay blank, and identifiers and the columns `text` are text.
-
-    In a csv with semicolons between its columns a comma within a number is its decimal point.
 
     Raises:
         Refused: naming the file and what is wrong with it.
@@ -70,10 +56,7 @@ def _read(path: Path, text: tuple[str, ...]) -> pd.DataFrame:
     if kind == ".parquet":
         return _read_parquet(path)
     try:
-        texts = (*IDENTIFIERS, *text)
-        if kind == ".csv" and has_semicolons(path):
-            return _with_decimal_points(read_csv(path, texts, ";"), texts)
-        return read_csv(path, texts, "\t" if kind == ".tsv" else ",")
+        return read_csv(path, (*IDENTIFIERS, *text), "\t" if kind == ".tsv" else ",")
     except Refused:
         raise
     except (ValueError, OSError) as error:
@@ -87,15 +70,6 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise Refused(f"{path}: parquet needs pyarrow; install mixlaw[parquet], or use csv") from None
     except Exception as error:  # pyarrow raises its own, OSError, ValueError and KeyError for what is not parquet
         raise Refused(f"{path} cannot be read as a table: {error}") from None
-
-
-def _with_decimal_points(frame: pd.DataFrame, texts: tuple[str, ...]) -> pd.DataFrame:
-    """Columns of nothing but numbers, some of them with a decimal comma, as numbers."""
-    for name in frame.columns:
-        cells = frame[name].dropna()
-        if name not in texts and len(cells) and all(DECIMAL_COMMA.fullmatch(str(cell)) for cell in cells):
-            frame = frame.assign(**{name: pd.to_numeric(frame[name].astype(str).str.replace(",", "."))})
-    return frame
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:

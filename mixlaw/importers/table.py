@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mixlaw.csv_files import about_semicolons
 from mixlaw.errors import Refused, one_of
 from mixlaw.importers.base import Importer, Log, LoggedRun, Reading, folder_names
-from mixlaw.importers.frames import COMPRESSED, SUFFIXES, has_semicolons, kind_of, read_frame
+from mixlaw.importers.frames import COMPRESSED, SUFFIXES, kind_of, read_frame
 from mixlaw.importers.nested import flatten
 
 FILE = "{file}"
@@ -50,11 +51,7 @@ def read(sources: tuple[str, ...], reading: Reading) -> Log:
             runs.setdefault(_name(named[reading.run_column]), []).append(named | flatten(_lists(filled)))
     found = tuple(LoggedRun(name, tuple(points), {}, _unfinished(points)) for name, points in runs.items())
     kept = {name for points in runs.values() for point in points for name in point} & {"group", "kind"}
-    notes = [
-        f"{file}: semicolons between its columns, so that a comma within a number is its decimal point"
-        for file in files
-        if has_semicolons(Path(file))
-    ]
+    notes = [said for file in files for said in about_semicolons(Path(file))]
     return Log(", ".join(sources), found, tuple(f"{name}={name}" for name in sorted(kept)), tuple(notes))
 
 

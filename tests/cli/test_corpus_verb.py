@@ -56,6 +56,15 @@ def test_the_tokenizer_of_one_corpus_serves_another(folder: Path) -> None:
     assert open_corpus("first").tokenizer_sha256 == open_corpus("second").tokenizer_sha256
 
 
+def test_domains_may_call_the_field_with_their_text_each_by_its_own_name(folder: Path) -> None:
+    Path("forum.jsonl").write_text("".join(json.dumps({"body": f"Post {n} " * 40}) + "\n" for n in range(50)))
+    Path("plain.jsonl").write_text("".join(json.dumps({"text": f"Line {n} " * 40}) + "\n" for n in range(50)))
+    sources = [f"{name}={name}.jsonl" for name in ("pages", "forum", "plain")]
+    out, _ = run("out", *sources, "--text-field", "pages=content", "--text-field", "forum=body", "--vocabulary", "256")
+    rows = {line.split()[0]: line.split()[1] for line in out.splitlines() if line}
+    assert (rows["pages"], rows["forum"], rows["plain"]) == ("45", "50", "50")
+
+
 def test_builtin_domains_stand_beside_ones_own(folder: Path) -> None:
     run("out", "notes=notes", "--builtin", "--megabytes", "0.02", "--vocabulary", "256")
     assert {"notes", "python", "cpp", "legal", "docstrings"} < set(open_corpus("out").domains)
@@ -66,6 +75,9 @@ def test_builtin_domains_stand_beside_ones_own(folder: Path) -> None:
     [
         ("notes", r"'notes' is not NAME=PATH; write, say, notes=notes"),
         ("=notes", "is not NAME=PATH"),
+        ("notes=notes --text-field a --text-field b", "are each for all domains; write, say, --text-field notes=b"),
+        ("notes=notes --text-field note=b", "no domain of --text-field is called 'note'; did you mean 'notes'"),
+        ("pages=pages.jsonl", "has no field 'text'; it has: content; .* --text-field DOMAIN=FIELD"),
         ("notes=", "is not NAME=PATH"),
         ("notes=nowhere.txt", "'notes': nowhere.txt does not exist"),
         ("notes=notes notes=pages.jsonl", "domain 'notes' is given twice"),

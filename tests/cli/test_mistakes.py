@@ -112,7 +112,7 @@ MISTAKES = [
     ("report law.json --weights other.json", "other.json: no target is called 'wed'"),
     ("report law.json --optimum elsewhere.json", "elsewhere.json: no domain is called 'maths'"),
     ("report runs.csv --weights other.json", "other.json: no target is called 'wed'"),
-    ("fit semicolons.csv -o new.json", "semicolons.csv has semicolons between its columns"),
+    ("fit bars.csv -o new.json", "bars.csv has bars between its columns"),
     ("fit capitals.csv -o new.json", "rename 'Mix.web' to 'mix.web', 'Mix.code' to 'mix.code'"),
     ("fit runs.csv -o new.csv", "new.csv: a law is .json, not .csv; name it new.json"),
     ("predict law.json --mixtures mixtures.csv -o new.txt", "a table of predictions is .csv, not .txt"),
@@ -164,7 +164,7 @@ def test_a_mistake_is_refused_with_a_message_and_no_file(
     Path("unknown.csv").write_text("web,githup\n0.5,0.5\n")
     Path("mixtures.csv").write_text("web,code,books\n0.5,0.25,0.25\n")
     Path("mixture.json").write_text(json.dumps({"web": 0.5, "code": 0.5}))
-    Path("semicolons.csv").write_text("run;params;tokens;mix.web;mix.code;loss.web\na;1;1;0.5;0.5;2\n")
+    Path("bars.csv").write_text("run|params|tokens|mix.web|mix.code|loss.web\na|1|1|0.5|0.5|2\n")
     Path("capitals.csv").write_text("run,params,tokens,Mix.web,Mix.code,loss.web\na,1,1,0.5,0.5,2\n")
     Path("other.json").write_text(json.dumps({"wed": 1}))
     Path("unknown.json").write_text(json.dumps({"one": ["wob"], "two": ["code"]}))

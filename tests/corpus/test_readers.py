@@ -39,7 +39,9 @@ def test_the_same_rows_are_read_from_every_kind_of_file(tmp_path: Path) -> None:
     frames = [zstandard.compress(lines(ROWS[:1])), zstandard.compress(lines(ROWS[1:]))]
     (tmp_path / "a.jsonl.zst").write_bytes(b"".join(frames))
     pyarrow.parquet.write_table(pyarrow.table({"id": [1, 2, 3], "text": ROWS}), tmp_path / "a.parquet")
-    for kind in ("jsonl", "jsonl.gz", "jsonl.zst", "parquet"):
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(lines(ROWS)))  # as C4 names them
+    (tmp_path / "a.json.zst").write_bytes(zstandard.compress(lines(ROWS)))  # as Dolma does
+    for kind in ("jsonl", "jsonl.gz", "jsonl.zst", "json.gz", "json.zst", "parquet"):
         assert read(tmp_path / f"a.{kind}") == (ROWS, Counter()), kind
 
 
