@@ -32,9 +32,9 @@ def replacing(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
-        _flush(temporary)
+        flush(temporary)
         temporary.replace(path)
-        _flush(path.parent)
+        flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -81,6 +81,15 @@ def read_json(path: Path | str) -> Any:
         raise Refused(f"{path}: {error}") from None
 
 
+def flush(path: Path) -> None:
+    """Have the disk hold what a file holds, or the names in a folder: a file whose name is lost is lost."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def sha256(path: Path | str) -> str:
     """Hash a file's bytes."""
     with Path(path).open("rb") as file:
@@ -97,14 +106,6 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number; leave the value out")
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _umask() -> int:

@@ -1,1 +1,1 @@
-"""Where runs are trained: in this process, or in worker processes of this machine."""
+"""Where runs are trained, and how none is lost: this process, worker processes, Ray or Slurm."""

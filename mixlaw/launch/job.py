@@ -19,8 +19,7 @@ from mixlaw.train.checkpoint import Checkpoint
 from mixlaw.train.device import Compute, compute_of
 from mixlaw.train.loop import ARITHMETIC, PackRun, Reports
 from mixlaw.train.members import Member, Setting
-from mixlaw.train.model import named
-from mixlaw.train.network import Buffers
+from mixlaw.train.model import Buffers, named
 from mixlaw.train.pretrained import save_llama
 from mixlaw.train.processes import Processes, together
 from mixlaw.train.readings import Row

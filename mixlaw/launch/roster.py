@@ -4,13 +4,13 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mixlaw.corpus.shards import open_corpus
 from mixlaw.design.planned import planned_domains, planned_tokens
 from mixlaw.errors import Refused, one_of
 from mixlaw.mixture import Mixture, read_mixture
-from mixlaw.online import Doge, Grape
+from mixlaw.online import Doge, Grape, Settings
+from mixlaw.online.samples import Samples
 from mixlaw.plan import Plan
 from mixlaw.train.ladder import shape_of
 from mixlaw.train.members import Member, Stage
@@ -25,17 +25,18 @@ def proxies(plan: Plan, mixtures: Mapping[str, Mixture]) -> list[Member]:
     """
     for size in plan.proxies.sizes:
         _check_size("proxies.sizes", size)
+    _check_size("target.size", plan.target.size)  # now, and not when the whole swarm has been trained
     repeated = "natural" if "natural" in mixtures else next(iter(mixtures))
     runs = {name: name for name in mixtures}
     runs |= {f"{repeated}-repeat{number}": repeated for number in range(1, plan.design.repeats + 1)}
     return [
         Member(
-            f"{run}-{size}",
-            name,
-            mixtures[name],
-            size,
-            plan.proxies.tokens,
-            _seed(plan.seed, f"{run}-{size}"),
+            run=f"{run}-{size}",
+            group=name,
+            mixture=mixtures[name],
+            size=size,
+            tokens=plan.proxies.tokens,
+            seed=_seed(plan.seed, f"{run}-{size}"),
             unique=plan.unique_share,
         )
         for size in plan.proxies.sizes
@@ -50,17 +51,42 @@ def full_runs(plan: Plan, mixtures: Mapping[str, Mixture], seeds: Sequence[int])
     each of them, from its mixture on; a method that finds its mixture beforehand has no part in the run.
     """
     _check_size("target.size", plan.target.size)
-    found_before = plan.online is not None and plan.online.searches
-    moves = {"samples": plan.samples, "stages": stages(plan), "online": None if found_before else plan.online}
+    online = None if plan.online is not None and plan.online.searches else plan.online
+    later = stages(plan)
     check_online(plan)
-    return [full_run(plan, name, mixture, seed, **moves) for name, mixture in mixtures.items() for seed in seeds]
+    return [
+        full_run(plan, name, mixture, seed, online=online, samples=plan.samples, stages=later)
+        for name, mixture in mixtures.items()
+        for seed in seeds
+    ]
 
 
-def full_run(plan: Plan, name: str, mixture: Mixture, seed: int, **moves: Any) -> Member:
-    """One run at the plan's target; `moves` are the moving parts of a `Member`."""
+def full_run(
+    plan: Plan,
+    name: str,
+    mixture: Mixture,
+    seed: int,
+    *,
+    online: Settings | None = None,
+    samples: Samples | None = None,
+    stages: tuple[Stage, ...] = (),
+    reference: str | None = None,
+) -> Member:
+    """One run at the plan's target, read at the proxies' token counts too; what moves is as in `Member`."""
     size, end = plan.target.size, plan.target.tokens
-    tokens = (*(count for count in plan.proxies.tokens if count < end), end)
-    return Member(f"{name}-{size}-seed{seed}", name, mixture, size, tokens, seed, full=True, **moves)
+    return Member(
+        run=f"{name}-{size}-seed{seed}",
+        group=name,
+        mixture=mixture,
+        size=size,
+        tokens=(*(count for count in plan.proxies.tokens if count < end), end),
+        seed=seed,
+        full=True,
+        online=online,
+        samples=samples,
+        stages=stages,
+        reference=reference,
+    )
 
 
 def called(plan: Plan) -> str:

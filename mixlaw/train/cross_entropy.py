@@ -6,7 +6,7 @@ so nothing is kept for the backward pass but two tensors of the model's own size
 losses the gradient has to wait; then what is kept of the logits is bounded.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -161,7 +161,9 @@ def products_again(hidden: Tensor, head: Tensor) -> Tensor:
     return found
 
 
-def _pieces(hidden: Tensor, head: Tensor, labels: Tensor, products: Products = products) -> Any:
+def _pieces(
+    hidden: Tensor, head: Tensor, labels: Tensor, products: Products = products
+) -> Iterator[tuple[Tensor, Tensor, slice]]:
     """Yield float logits (K, p, V), their labels (K, p) and the slice of tokens they belong to."""
     elements = PIECE_ELEMENTS_CUDA if hidden.is_cuda else PIECE_ELEMENTS
     length = max(64, elements // (head.shape[0] * head.shape[1]))

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mixlaw.train.ladder import Shape
-from mixlaw.train.model import NORMS, Layout, block, embedded, normed, views
-from mixlaw.train.network import Buffers, Turn
+from mixlaw.train.model import NORMS, Buffers, Layout, Turn, block, embedded, normed, views
 
 Head = Callable[[Tensor, Tensor, Tensor], Tensor]
 """`mean_head_loss`, `token_head_loss` or `head_loss`."""

@@ -19,7 +19,7 @@ from mixlaw.train.evaluation import Validation
 from mixlaw.train.feed import Batch, Feed
 from mixlaw.train.members import Member, Setting
 from mixlaw.train.model import Layout, rotary
-from mixlaw.train.movers import Training, mover_of
+from mixlaw.train.movers import View, mover_of
 from mixlaw.train.moving import Moving
 from mixlaw.train.network import Network
 from mixlaw.train.optimizer import Optimizer
@@ -128,8 +128,8 @@ class PackRun:
         return network
 
     def _moving(self, member: Member) -> Moving:
-        training = Training(member, self.setting, self.corpus, self.passes, self.feed.size)
-        moving = Moving(training, mover_of(training, self.reference), self.read_outs[-1])
+        view = View(member, self.setting, self.corpus, self.passes, self.feed.size)
+        moving = Moving(view, mover_of(view, self.reference), self.read_outs[-1])
         self.feed.set_mixtures(0, [moving.read])
         return moving
 

@@ -25,6 +25,12 @@ ROTARY_BASE = 10_000.0
 NORMS = ("attention_norm", "feed_forward_norm")
 """The norms of a block."""
 
+Turn = tuple[Tensor, Tensor]
+"""Rotary positions: cosines and sines, each (length, width of a head); from `rotary`."""
+
+Buffers = tuple[Tensor, Tensor]
+"""All weights of K models, (K, P1) that decay and (K, P2) that do not, as a `Layout` orders them."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -70,7 +76,8 @@ def initial_weights(layout: Layout, seed: int) -> tuple[Tensor, Tensor]:
     while the rest learns, where one of deviation 0.02 is overrun by the first steps of Adam.
 
     Returns:
-        The member's rows of the two buffers, float32, on the CPU; the same bits for the same seed anywhere.
+        The member's rows of the two buffers, (P1,) and (P2,), float32, on the CPU; the same bits for the same seed
+        anywhere.
     """
     generator = torch.Generator().manual_seed(seed)
     residual = 1 / math.sqrt(2 * layout.shape.layers)
@@ -85,10 +92,11 @@ def initial_weights(layout: Layout, seed: int) -> tuple[Tensor, Tensor]:
             deviation *= residual
         return torch.randn(size, generator=generator) * deviation
 
-    return tuple(  # type: ignore[return-value]
+    matrices, others = (
         torch.cat([draw(name, size).reshape(-1) for name, size in part.items()])
         for part in (layout.matrices, layout.others)
     )
+    return matrices, others
 
 
 def named(layout: Layout, matrices: Tensor, others: Tensor) -> dict[str, Tensor]:
@@ -102,14 +110,14 @@ def views(sizes: Mapping[str, tuple[int, ...]], buffer: Tensor) -> dict[str, Ten
     return {name: piece.view(-1, *size) for (name, size), piece in zip(sizes.items(), pieces, strict=True)}
 
 
-def rotary(length: int, width: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def rotary(length: int, width: int, device: torch.device, dtype: torch.dtype) -> Turn:
     """Cosines and sines of the rotary positions, each (length, width of a head)."""
     frequency = ROTARY_BASE ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
     angle = torch.outer(torch.arange(length, dtype=torch.float64), frequency).repeat(1, 2)
     return angle.cos().to(device, dtype), angle.sin().to(device, dtype)
 
 
-def final_states(layout: Layout, weights: dict[str, Tensor], tokens: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+def final_states(layout: Layout, weights: dict[str, Tensor], tokens: Tensor, turn: Turn) -> Tensor:
     """Run the decoder.
 
     Args:
@@ -133,7 +141,7 @@ def embedded(embedding: Tensor, tokens: Tensor) -> Tensor:
     return embedding.gather(1, tokens.reshape(tokens.shape[0], -1, 1).expand(-1, -1, embedding.shape[2]))
 
 
-def block(shape: Shape, weights: Mapping[str, Tensor], stream: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+def block(shape: Shape, weights: Mapping[str, Tensor], stream: Tensor, turn: Turn) -> Tensor:
     """One block of the decoder: the stream (K, B * S, d) with what attention and feed-forward add to it.
 
     Args:
@@ -155,7 +163,7 @@ def block(shape: Shape, weights: Mapping[str, Tensor], stream: Tensor, turn: tup
     return stream + torch.bmm(functional.silu(gate) * up, weights["down"].transpose(1, 2))
 
 
-def pack_loss(layout: Layout, matrices: Tensor, others: Tensor, batch: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+def pack_loss(layout: Layout, matrices: Tensor, others: Tensor, batch: Tensor, turn: Turn) -> Tensor:
     """Mean next-token cross-entropy of each member on its own batch, (K,), nats per token.
 
     Args:
@@ -169,9 +177,7 @@ def pack_loss(layout: Layout, matrices: Tensor, others: Tensor, batch: Tensor, t
     return mean_head_loss(states, weights["head"], batch[..., 1:].reshape(batch.shape[0], -1))
 
 
-def weighable_token_losses(
-    layout: Layout, matrices: Tensor, others: Tensor, batch: Tensor, turn: tuple[Tensor, Tensor]
-) -> Tensor:
+def weighable_token_losses(layout: Layout, matrices: Tensor, others: Tensor, batch: Tensor, turn: Turn) -> Tensor:
     """Cross-entropy of every token, (K, B, S), nats, with gradients; arguments as in `pack_loss`.
 
     For losses in which sequences or tokens count differently; `pack_loss` is faster where all count the same.
@@ -183,9 +189,7 @@ def weighable_token_losses(
 
 
 @torch.no_grad()
-def token_losses(
-    layout: Layout, matrices: Tensor, others: Tensor, batch: Tensor, turn: tuple[Tensor, Tensor]
-) -> Tensor:
+def token_losses(layout: Layout, matrices: Tensor, others: Tensor, batch: Tensor, turn: Turn) -> Tensor:
     """Cross-entropy of every token, (K, B, S), nats; arguments as in `pack_loss`."""
     weights = named(layout, matrices, others)
     states = final_states(layout, weights, batch[..., :-1], turn)
@@ -198,6 +202,6 @@ def normed(stream: Tensor, gain: Tensor) -> Tensor:
     return functional.rms_norm(stream, stream.shape[-1:], None, EPSILON) * gain.unsqueeze(1)
 
 
-def _turned(heads: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+def _turned(heads: Tensor, turn: Turn) -> Tensor:
     first, second = heads.chunk(2, -1)
     return heads * turn[0] + torch.cat((-second, first), -1) * turn[1]

@@ -30,8 +30,8 @@ OF_DOMAINS, OF_TARGETS = 1, 2
 
 
 @dataclass(frozen=True)
-class Training:
-    """What a mover may look at.
+class View:
+    """What a mover may look at: one member in training, and what can be computed of it.
 
     Attributes:
         member: that is trained.
@@ -106,19 +106,19 @@ class DoremiMover(Mover):
 
     samples, weighs = False, True
 
-    def __init__(self, settings: Doremi, training: Training, reference: Path) -> None:
-        self.method = settings.begin(_start(training))
-        self.training = training
-        passes = training.passes
+    def __init__(self, settings: Doremi, view: View, reference: Path) -> None:
+        self.method = settings.begin(_start(view))
+        self.view = view
+        passes = view.passes
         self.reference = passes.pack.twin()
         self.reference.fill(load_llama(reference, passes.pack.layout))
 
     def factors(self, batch: Batch, means: Array, losses: Tensor) -> Array | None:
         """See `Mover.factors`: the weights move on this batch first, and then weigh it."""
-        passes, domains = self.training.passes, batch.domains[0]
+        passes, domains = self.view.passes, batch.domains[0]
         excess = (losses - passes.token_losses(batch.tokens, self.reference)).clamp_(min=0)
         each = passes.processes.gathered(excess.sum(2)[0])
-        clipped, sequences = by_domain(each, domains, self.training.count)
+        clipped, sequences = by_domain(each, domains, self.view.count)
         weights = self.method.update(Excess(clipped, sequences * losses.shape[2]))
         factors: Array = domain_factors(weights, sequences)[domains]
         return factors
@@ -129,18 +129,18 @@ class DogeMover(Mover):
 
     samples, weighs = False, True
 
-    def __init__(self, settings: Doge, training: Training) -> None:
-        self.method = settings.begin(_start(training))
+    def __init__(self, settings: Doge, view: View) -> None:
+        self.method = settings.begin(_start(view))
         self.every = (settings.every,)
-        self.training = training
-        self.domains = training.probes(training.setting.domains, OF_DOMAINS)
-        self.others = training.probes(settings.targets, OF_TARGETS) if settings.targets else None
-        self.each = max(1, training.size // training.count)
-        training.passes.processes.share(self.each)  # refused here rather than at the first update
+        self.view = view
+        self.domains = view.probes(view.setting.domains, OF_DOMAINS)
+        self.others = view.probes(settings.targets, OF_TARGETS) if settings.targets else None
+        self.each = max(1, view.size // view.count)
+        view.passes.processes.share(self.each)  # refused here rather than at the first update
 
     def change(self, step: int, rate: float) -> None:
         """See `Mover.change`."""
-        passes, count = self.training.passes, self.training.count
+        passes, count = self.view.passes, self.view.count
         batches = [self.domains.of(place, self.each, step) for place in range(count)]
         wanted = batches
         if self.others is not None:
@@ -161,7 +161,7 @@ class DogeMover(Mover):
         """See `Mover.factors`."""
         del losses
         domains = batch.domains[0]
-        sequences = by_domain(means, domains, self.training.count)[1]
+        sequences = by_domain(means, domains, self.view.count)[1]
         factors: Array = domain_factors(self.method.weights, sequences)[domains]
         return factors
 
@@ -171,15 +171,15 @@ class GrapeMover(Mover):
     against the domains'.
     """
 
-    def __init__(self, settings: Grape, training: Training) -> None:
-        self.settings, self.training = settings, training
-        self.names = settings.targets or training.setting.targets
-        self.method = self.alignment = settings.begin(_start(training), len(self.names))
+    def __init__(self, settings: Grape, view: View) -> None:
+        self.settings, self.view = settings, view
+        self.names = settings.targets or view.setting.targets
+        self.method = self.alignment = settings.begin(_start(view), len(self.names))
         self.every = (settings.every, settings.every_targets or settings.every)
-        self.domains = training.probes(training.setting.domains, OF_DOMAINS)
-        self.others = training.probes(self.names, OF_TARGETS)
-        self.size = settings.sequences or training.size
-        training.passes.processes.share(self.size)  # refused here rather than at the first update
+        self.domains = view.probes(view.setting.domains, OF_DOMAINS)
+        self.others = view.probes(self.names, OF_TARGETS)
+        self.size = settings.sequences or view.size
+        view.passes.processes.share(self.size)  # refused here rather than at the first update
 
     def change(self, step: int, rate: float) -> None:
         """See `Mover.change`: targets first, since the domains follow their weights."""
@@ -190,7 +190,7 @@ class GrapeMover(Mover):
             self._domains(step, rate)
 
     def _targets(self, step: int, rate: float) -> None:
-        passes, batches = self.training.passes, [self.others.of(n, self.size, step) for n in range(len(self.names))]
+        passes, batches = self.view.passes, [self.others.of(n, self.size, step) for n in range(len(self.names))]
         if self.settings.signal == "loss":
             losses = np.array([passes.mean_loss(batch) for batch in batches])
             signals = None
@@ -202,8 +202,8 @@ class GrapeMover(Mover):
 
     def _domains(self, step: int, rate: float) -> None:
         sequences, text = self.others.mixed(self.alignment.targets, self.size, step)
-        held = self.training.passes.slope(sequences, torch.from_numpy(self.alignment.scales[text] / self.size))
-        batches = [self.domains.of(place, self.size, step) for place in range(self.training.count)]
+        held = self.view.passes.slope(sequences, torch.from_numpy(self.alignment.scales[text] / self.size))
+        batches = [self.domains.of(place, self.size, step) for place in range(self.view.count)]
         losses, signals = self._against(held, batches, rate)
         if np.isfinite(losses).all():
             self.alignment.update(signals)
@@ -212,7 +212,7 @@ class GrapeMover(Mover):
         """Losses of batches, and their gradients against the held one; each is reduced to numbers as it is made."""
         losses, products, norms = (np.empty(len(batches)) for _ in range(3))
         for place, batch in enumerate(batches):
-            slope = self.training.passes.slope(batch)
+            slope = self.view.passes.slope(batch)
             losses[place], products[place], norms[place] = slope.loss, slope.product(held), slope.norm
             del slope
         return losses, Aligned(products, norms, held.norm, rate)
@@ -228,10 +228,10 @@ class OdmMover(Mover):
 
     weighs = True
 
-    def __init__(self, settings: Odm, training: Training) -> None:
-        self.method = settings.begin(_start(training))
+    def __init__(self, settings: Odm, view: View) -> None:
+        self.method = settings.begin(_start(view))
         self.every = (settings.every,)
-        self.count = training.count
+        self.count = view.count
         self.sums, self.sequences = np.zeros(self.count), np.zeros(self.count)
 
     def change(self, step: int, rate: float) -> None:
@@ -258,30 +258,30 @@ class OdmMover(Mover):
         self.sums, self.sequences = np.array(state["sums"]), np.array(state["sequences"])
 
 
-def mover_of(training: Training, reference: Path | None) -> Mover | None:
+def mover_of(view: View, reference: Path | None) -> Mover | None:
     """What moves a member's mixture or weights; None if nothing does.
 
     Args:
-        training: of the member.
+        view: of the member.
         reference: the model that DoReMi's losses are held against.
     """
-    settings = training.member.online
+    settings = view.member.online
     if isinstance(settings, Doremi):
         if reference is None:
             raise ValueError("DoReMi's proxy needs a reference")
-        return DoremiMover(settings, training, reference)
+        return DoremiMover(settings, view, reference)
     if isinstance(settings, Doge):
-        return DogeMover(settings, training)
+        return DogeMover(settings, view)
     if isinstance(settings, Grape):
-        return GrapeMover(settings, training)
+        return GrapeMover(settings, view)
     if isinstance(settings, Odm):
-        return OdmMover(settings, training)
+        return OdmMover(settings, view)
     return None
 
 
-def _start(training: Training) -> Array:
+def _start(view: View) -> Array:
     """The weights that a method begins with: the member's mixture."""
-    return training.member.mixture.aligned(training.setting.domains)
+    return view.member.mixture.aligned(view.setting.domains)
 
 
 def read_by(member: Member, setting: Setting) -> Array:

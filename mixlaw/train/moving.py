@@ -12,7 +12,7 @@ from mixlaw.mixture import Array
 from mixlaw.online.samples import effective_sample_size, within_cap
 from mixlaw.online.simplex import uniform
 from mixlaw.train.feed import Batch
-from mixlaw.train.movers import Mover, Training, read_by
+from mixlaw.train.movers import Mover, View, read_by
 
 ENTRIES = 100
 """How often what moves is written down, in a run."""
@@ -22,7 +22,7 @@ class Moving:
     """The moving parts of one run, as a function of the global step and what was measured by then.
 
     Args:
-        training: of its member.
+        view: of its member.
         mover: of its online method, if it has one.
         steps: of the whole run.
 
@@ -31,14 +31,14 @@ class Moving:
         loss: mean of the last step whose losses were seen, under the weights of the domains, nats per token.
     """
 
-    def __init__(self, training: Training, mover: Mover | None, steps: int) -> None:
-        self.training, self.mover, self.steps = training, mover, steps
-        member = training.member
+    def __init__(self, view: View, mover: Mover | None, steps: int) -> None:
+        self.view, self.mover, self.steps = view, mover, steps
+        member = view.member
         self.switches = {
-            step: mixture.aligned(training.setting.domains)
-            for step, mixture in member.switches(training.setting.training).items()
+            step: mixture.aligned(view.setting.domains)
+            for step, mixture in member.switches(view.setting.training).items()
         }
-        self.read = read_by(member, training.setting)
+        self.read = read_by(member, view.setting)
         self.samples_begin = steps + 1 if member.samples is None else member.samples.begins(steps)
         self.loss = 0.0
         self._effective: list[float] = []
@@ -82,14 +82,14 @@ class Moving:
             batch: that is trained on.
             losses: (1, b, S), of the tokens of this process's slice.
         """
-        means = self.training.passes.processes.gathered(losses.mean(2)[0])
+        means = self.view.passes.processes.gathered(losses.mean(2)[0])
         if np.isfinite(means).all():
             domains = self._domain_weights(batch, means, losses)
             self.loss = float(np.average(means, weights=domains if domains.any() else None))
             weights = domains * self._sample_factors(step, means)
         else:
             weights, self.loss = uniform(len(means)), math.nan
-        own = weights[self.training.passes.processes.share(len(means))]
+        own = weights[self.view.passes.processes.share(len(means))]
         return torch.from_numpy(own).to(losses).unsqueeze(0)
 
     def _domain_weights(self, batch: Batch, means: Array, losses: Tensor) -> Array:
@@ -97,7 +97,7 @@ class Moving:
         return uniform(len(means)) if factors is None else factors
 
     def _sample_factors(self, step: int, means: Array) -> Array:
-        samples = self.training.member.samples
+        samples = self.view.member.samples
         if samples is None or step < self.samples_begin:
             return np.ones(len(means))
         weights = samples.weights(means)
@@ -111,8 +111,8 @@ class Moving:
 
     def entry(self, step: int) -> dict[str, Any]:
         """A row of the table of weights: what a step was read and weighed by."""
-        domains, tokens = self.training.setting.domains, step * self.training.setting.training.batch_tokens
-        row: dict[str, Any] = {"run": self.training.member.run, "step": step, "tokens": tokens}
+        domains, tokens = self.view.setting.domains, step * self.view.setting.training.batch_tokens
+        row: dict[str, Any] = {"run": self.view.member.run, "step": step, "tokens": tokens}
         row |= _named("mix", domains, self.read)
         if self.mover is not None:
             row |= _named("weight", domains, self.mover.method.weights)

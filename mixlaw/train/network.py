@@ -9,13 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mixlaw.train.model import Layout
-
-Turn = tuple[Tensor, Tensor]
-"""Rotary positions, from `rotary`."""
-
-Buffers = tuple[Tensor, Tensor]
-"""All weights of K models, (K, P1) that decay and (K, P2) that do not, as a `Layout` orders them."""
+from mixlaw.train.model import Buffers, Layout, Turn
 
 
 class Network(ABC):

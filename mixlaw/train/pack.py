@@ -7,14 +7,16 @@ import torch
 from torch import Tensor
 
 from mixlaw.train.model import (
+    Buffers,
     Layout,
+    Turn,
     initial_weights,
     named,
     pack_loss,
     token_losses,
     weighable_token_losses,
 )
-from mixlaw.train.network import Buffers, Network, Turn
+from mixlaw.train.network import Network
 
 
 @cache

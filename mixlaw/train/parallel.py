@@ -12,8 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 from mixlaw.train.cross_entropy import head_loss, mean_head_loss, token_head_loss
 from mixlaw.train.decoder import Decoder, by_block, by_member
 from mixlaw.train.device import Compute
-from mixlaw.train.model import Layout
-from mixlaw.train.network import Buffers, Network, Turn
+from mixlaw.train.model import Buffers, Layout, Turn
+from mixlaw.train.network import Network
 from mixlaw.train.processes import Processes
 
 

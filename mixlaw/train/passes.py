@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mixlaw.train.device import Compute
+from mixlaw.train.model import Turn
 from mixlaw.train.network import Network, Slope
 from mixlaw.train.processes import Processes
 
@@ -25,7 +26,7 @@ class Passes:
     """
 
     pack: Network
-    turn: tuple[Tensor, Tensor]
+    turn: Turn
     compute: Compute
     processes: Processes
     pieces: int

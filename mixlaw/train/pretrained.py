@@ -14,7 +14,7 @@ from mixlaw.corpus.shards import Corpus
 from mixlaw.errors import Refused
 from mixlaw.files import write_json
 from mixlaw.train.members import WEIGHTS
-from mixlaw.train.model import EPSILON, ROTARY_BASE, Layout
+from mixlaw.train.model import EPSILON, ROTARY_BASE, Buffers, Layout
 
 
 def llama_config(layout: Layout, sequence_length: int, end_of_document: int | None = None) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def from_llama(layout: Layout, weights: Mapping[str, Tensor]) -> dict[str, Tenso
     return found
 
 
-def load_llama(folder: Path, layout: Layout) -> tuple[Tensor, Tensor]:
+def load_llama(folder: Path, layout: Layout) -> Buffers:
     """The two buffers, (1, P1) and (1, P2), on the CPU, of a model that `save_llama` wrote.
 
     Raises:

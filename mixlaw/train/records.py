@@ -17,6 +17,7 @@ from typing import Any
 from zlib import crc32
 
 from mixlaw.errors import Refused
+from mixlaw.files import flush
 
 Row = dict[str, Any]
 PATIENCE_S = 10.0
@@ -62,7 +63,7 @@ class Writer:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("ab", buffering=0)
             for folder in (path.parent, path.parent.parent):
-                _on_disk(folder)
+                flush(folder)
         except OSError as error:
             raise Refused(f"{path} cannot be written: {error.strerror}; choose another folder") from error
         try:
@@ -169,12 +170,3 @@ def _own(handle: int, path: Path) -> None:
             raise Refused(
                 f"{path} lies on a file system that keeps no locks ({error.strerror}); put the study on one that does"
             ) from error
-
-
-def _on_disk(folder: Path) -> None:
-    """Flush the names in a folder: a file whose name is lost is lost, however often it was flushed itself."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
