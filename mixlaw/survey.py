@@ -32,13 +32,14 @@ class Scale:
 class TargetSummary:
     """The losses of one target: rows measured, range over final checkpoints, and the noise that repeats show.
 
-    `noise` is the pooled standard deviation between runs of the same mixture, size and tokens; None without repeats.
+    `lowest` and `highest` are None where no final checkpoint was measured; `noise` is the pooled standard deviation
+    between runs of the same mixture, size and tokens, None without repeats.
     """
 
     target: str
     measured: int
-    lowest: float
-    highest: float
+    lowest: float | None
+    highest: float | None
     noise: float | None
 
 
@@ -98,13 +99,14 @@ def _scales(table: RunTable) -> list[Scale]:
 
 
 def _target(table: RunTable, last: RunTable, target: str) -> TargetSummary:
-    final = last.frame[LOSS + target]
+    final = last.frame[LOSS + target].dropna()
+    lowest, highest = (float(final.min()), float(final.max())) if len(final) else (None, None)
     cells = last.frame.assign(mixture=last.mixtures).groupby(["mixture", "params", "tokens"])[LOSS + target]
     freedom = (cells.count() - 1).clip(lower=0)
     noise = None
     if freedom.sum() > 0:
         noise = float(np.sqrt((cells.var(ddof=1).fillna(0) * freedom).sum() / freedom.sum()))
-    return TargetSummary(target, int(table.frame[LOSS + target].count()), final.min(), final.max(), noise)
+    return TargetSummary(target, int(table.frame[LOSS + target].count()), lowest, highest, noise)
 
 
 def _unfit(table: RunTable) -> list[str]:

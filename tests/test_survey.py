@@ -1,5 +1,6 @@
 """`mixlaw check` and `mixlaw fit` agree on what no law can be fitted to."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,15 @@ def test_every_problem_is_listed_and_counted(planted: Planted, tmp_path: Path) -
     planted(runs=12).assign(**{"loss.web": 2.5, "loss.code": 55.0}).to_csv(tmp_path / "runs.csv", index=False)
     answer = CliRunner().invoke(app, ["check", str(tmp_path / "runs.csv")])
     assert answer.output.count("problem: ") == 3 and "(and 2 more problems: see above)" in str(answer.exception)
+
+
+def test_a_target_without_any_loss_is_a_problem_for_programs_too(planted: Planted, tmp_path: Path) -> None:
+    planted(runs=12).assign(**{"loss.web": np.nan}).to_csv(tmp_path / "runs.csv", index=False)
+    answer = CliRunner().invoke(app, ["check", str(tmp_path / "runs.csv"), "--json"])
+    assert isinstance(answer.exception, Refused), "check --json ended in an error of its own"
+    targets = {target["target"]: target for target in json.loads(answer.output)["targets"]}
+    assert targets["web"] == {"target": "web", "measured": 0, "lowest": None, "highest": None, "noise": None}
+    assert "nan" not in CliRunner().invoke(app, ["check", str(tmp_path / "runs.csv")]).output
 
 
 def test_a_run_that_diverged_is_worth_a_note_since_a_law_is_fitted_all_the_same(planted: Planted) -> None:

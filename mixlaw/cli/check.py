@@ -134,7 +134,8 @@ def _targets(found: Survey) -> Table:
         table.add_column(name, justify="left" if name == "target" else "right")
     for target in found.targets[:SHOWN]:
         noise = [] if target.noise is None else [f"{target.noise:.4f}"]
-        table.add_row(target.target, str(target.measured), f"{target.lowest:.4f}", f"{target.highest:.4f}", *noise)
+        ends = ["" if loss is None else f"{loss:.4f}" for loss in (target.lowest, target.highest)]
+        table.add_row(target.target, str(target.measured), *ends, *noise)
     if len(found.targets) > SHOWN:
         table.add_row(f"... {len(found.targets) - SHOWN} more (--json)")
     return table
