@@ -55,6 +55,10 @@ SETTLED = 1e-11
 EXACT = 1e-11
 """Noise, as a share of the losses' standard deviation, at which losses count as exact: only rounding is left."""
 
+VANISHED, SPENT = 1e-5, 0.1
+"""Noise, as a share of the losses' standard deviation, and freedom below which there is none of either: the runs decide
+as many parameters as they are, and what n - gamma comes to is rounding, its matrix being singular but for 1e-13."""
+
 NOTHING = 1e-200
 """Square of a slope below which a parameter has no effect: it has run off to where exponentials vanish."""
 
@@ -164,6 +168,7 @@ def most_probable(curve: Curve, starts: Array, losses: Array, prior: Prior, hube
         if not len(active):
             break
     converged[active] = False
+    freedom = np.where(~exact & (noise < VANISHED * frame.spread) & (freedom < SPENT), 0.0, freedom)
     noise = np.where(exact, noise, frame.spread * _believed(noise / frame.spread, freedom))
     end = Minimum(theta, objective, residuals, converged, np.zeros(targets, dtype=np.intp))
     return _posterior(curve, end, frame.problem(noise), noise, freedom, frame.runs)
