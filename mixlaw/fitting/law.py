@@ -16,6 +16,7 @@ from mixlaw.laws.base import MixingLaw
 from mixlaw.mixture import Array, Mixture, Mixtures, mixtures_of
 from mixlaw.runs import TOTAL, RunTable
 from mixlaw.surfaces.base import Surface
+from mixlaw.surfaces.curves import distinct
 from mixlaw.weights import weights_of
 from mixlaw.wording import in_words
 
@@ -218,29 +219,31 @@ class Law:
         return True
 
     def for_choosing(self, params: float | None = None, tokens: float | None = None) -> LawAtScale:
-        """The law to choose a mixture with: `at`, or for a law of one scale, that scale and a warning.
+        """The law to choose a mixture with: `at`, but what the runs have one of stays as it is, with a warning.
 
-        A law of one scale cannot say what a larger run will lose, yet which mixture is better carries over well: from
-        1M to 1B params, predicted and measured losses of mixtures rank alike with Spearman 0.96 (RegMix, 2407.01492).
+        A law of one size, or of one scale, cannot say what a larger run will lose, yet which mixture is better carries
+        over well: from 1M to 1B params, predicted and measured losses of mixtures rank alike with Spearman 0.96
+        (RegMix, 2407.01492).
         """
-        if self.scale != "none" or (params is None and tokens is None):
-            return self.at(params, tokens)
-        at = self.at()
-        for name, value in (("params", params), ("tokens", tokens)):
+        asked = {"params": params, "tokens": tokens}
+        for name, value in asked.items():
             if value is not None and not (np.isfinite(value) and value > 0):
                 raise Refused(f"{name} is {value}; it must be a positive number")
-        if params in (None, at.params) and tokens in (None, at.tokens):
+        largest, most = self.evidence.scale
+        alone = self.scale == "none"
+        only = {"params": largest} if alone or len(distinct(np.array(self.evidence.params))) == 1 else {}
+        only |= {"tokens": most} if alone else {}
+        missed = [name for name, known in only.items() if asked[name] not in (None, known)]
+        at = self.at(**{name: None if name in missed else value for name, value in asked.items()})
+        if not missed:
             return at
-        largest, most = in_words(at.params), in_words(at.tokens)
-        return replace(
-            at,
-            warnings=(
-                *at.warnings,
-                f"the law knows one scale: losses are those of {largest} params and {most} tokens, and that the better "
-                "mixture there is the better one at the scale asked for is taken on trust; runs of several sizes or "
-                "token counts would tell",
-            ),
+        what, more = ("scale", "sizes or token counts") if alone else ("size", "sizes")
+        there = f"{in_words(largest)} params" + (f" and {in_words(most)} tokens" if alone else "")
+        said = (
+            f"the law knows one {what}: losses are those of {there}, and that the better mixture there is the better "
+            f"one at the {what} asked for is taken on trust; runs of several {more} would tell"
         )
+        return replace(at, warnings=(*at.warnings, said))
 
     def predict(
         self,

@@ -81,6 +81,19 @@ def test_a_law_of_one_scale_refuses_another_and_accepts_its_own(law: Law) -> Non
     assert chosen.tokens == 10_000_000 and "taken on trust" in chosen.warnings[-1]
 
 
+def test_a_law_of_one_size_chooses_for_another_by_its_own_but_predicts_no_loss_there(planted: Planted) -> None:
+    scales = ((1_000_000, 10_000_000), (1_000_000, 20_000_000), (1_000_000, 40_000_000))
+    law = fit(check_runs(planted(runs=20, noise=0.01, scales=scales)), scale="pooled")
+    chosen = law.for_choosing(params=1e9, tokens=8e7)
+    assert (chosen.params, chosen.tokens) == (1_000_000, 8e7)
+    assert "one size: losses are those of 1M params" in chosen.warnings[-1]
+    assert law.for_choosing(params=1e6, tokens=8e7).warnings == law.at(1e6, 8e7).warnings
+    with pytest.raises(Refused, match="one size"):
+        law.predict(MIXTURES, params=1e9)
+    with pytest.raises(Refused, match="must be a positive number"):
+        law.for_choosing(params=-1.0)
+
+
 def test_predictions_beyond_the_runs_say_so(law: Law) -> None:
     inside = law.predict({"mean": Mixture(law.domains, tuple(law.evidence.mixtures.mean(axis=0)))})
     assert inside.attrs["warnings"] == ()
