@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
+from mixlaw.cells import checked_numbers, refuse_rows
 from mixlaw.mixture import Array
-from mixlaw.runs import LOSS, MIX, checked_numbers, refuse_rows
+from mixlaw.runs import LOSS, MIX
 
 FLOP = ("flop", "flops")
 FLOP_PER_TOKEN = 6

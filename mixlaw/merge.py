@@ -9,15 +9,13 @@ import pandas as pd
 from mixlaw.errors import Refused, one_of
 from mixlaw.files import read_json
 from mixlaw.mixture import Mixture
-from mixlaw.runs import LOSS, MIX, RunTable, check_runs, with_whole_counts
+from mixlaw.runs import EPOCHS, LOSS, MIX, RunTable, check_runs, with_whole_counts
 from mixlaw.same_runs import each_once
 from mixlaw.stages import FINAL, in_two_stages
 from mixlaw.wording import counted
 
 Columns = Mapping[str, Mapping[str, float]]
 """Old domain -> shares of the new domains that its text is made of."""
-
-EPOCHS = "epochs."
 
 UNEQUAL = 0.02
 """Share of a merged domain by which its make-up may differ between runs before that is said."""

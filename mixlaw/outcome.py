@@ -8,13 +8,11 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from mixlaw.errors import Refused
-from mixlaw.runs import RunTable
+from mixlaw.runs import TOTAL, RunTable
 from mixlaw.weights import weights_of
 
-TOTAL = "(weighted)"
-"""The target name under which predictions give the weighted total."""
-
 CONFIDENCE = 0.9
+"""How often an interval of the difference between two mixtures is to hold it."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from mixlaw.cells import checked_names, checked_numbers, refuse_rows
 from mixlaw.column_names import meant, misspelt, to_rename
 from mixlaw.csv_files import about_semicolons
 from mixlaw.errors import Refused, one_of
@@ -14,9 +16,11 @@ from mixlaw.files import sha256
 from mixlaw.mixture import ROUNDING, Array, groups_of
 from mixlaw.run_files import read_table, write_table
 from mixlaw.stages import FINAL, FINAL_SHARE, check_final_phases, final_columns, in_two_stages
-from mixlaw.wording import counted, from_words
+from mixlaw.wording import counted
 
-MIX, LOSS = "mix.", "loss."
+MIX, LOSS, EPOCHS, BITS = "mix.", "loss.", "epochs.", "bpb."
+"""What columns by domain (proportion, passes) and by target (nats a token, bits a byte) begin with."""
+
 REQUIRED = ("run", "params", "tokens")
 OPTIONAL = ("seed", "step", "lr", "group", "kind")
 TOTAL = "(weighted)"
@@ -25,11 +29,16 @@ TOTAL = "(weighted)"
 
 @dataclass(frozen=True)
 class RunTable:
-    """A checked run table.
+    """A checked run table: one row a checkpoint of a run, in the order of the file.
 
-    Rows are checkpoints, in file order. `frame` holds every column of the file, with proportions rescaled to sum to
-    1; `notes` says what reading changed or left out. Blank losses are NaN. `renormalised` tells whether they were to be
-    rescaled whatever their sum.
+    Attributes:
+        frame: every column of the file; proportions of a row sum to 1, blank losses are NaN.
+        domains: M names, in the order of their columns.
+        targets: V names, likewise.
+        source: the file, or what else the rows came from, as messages call it.
+        sha256: of the file; empty where there was none.
+        notes: what reading changed or left out.
+        renormalised: whether proportions were to be divided by their sum however far off 1 it was.
     """
 
     frame: pd.DataFrame
@@ -44,7 +53,7 @@ class RunTable:
         return len(self.frame)
 
     @property
-    def runs(self) -> Array:
+    def runs(self) -> NDArray[np.object_]:
         """(n,) names of the runs the rows belong to."""
         return self.frame["run"].to_numpy(dtype=object)
 
@@ -69,14 +78,14 @@ class RunTable:
         return self.frame[[LOSS + target for target in self.targets]].to_numpy(dtype=float)
 
     @property
-    def mixtures(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    def mixtures(self) -> NDArray[np.int64]:
         """(n,) integer the same for rows that read the same: the groups that cross-validation keeps together."""
         if not self.in_two_stages.any():
             return groups_of(self.proportions)
         return groups_of(np.hstack([self.proportions, self.final_shares[:, None] * self.finals]))
 
     @property
-    def in_two_stages(self) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    def in_two_stages(self) -> NDArray[np.bool_]:
         """(n,) whether a row is of a run whose last part read another mixture: no evidence on one mixture alone."""
         return in_two_stages(self.frame)
 
@@ -95,7 +104,7 @@ class RunTable:
         finals = self.frame[[FINAL + domain for domain in self.domains]].to_numpy(dtype=float)
         return np.where(self.in_two_stages[:, None], finals, self.proportions)
 
-    def where(self, keep: "np.ndarray[tuple[int], np.dtype[np.bool_]] | pd.Series") -> "RunTable":
+    def where(self, keep: NDArray[np.bool_] | pd.Series) -> "RunTable":
         """The rows for which `keep` is true."""
         return replace(self, frame=self.frame[np.asarray(keep, dtype=bool)].reset_index(drop=True))
 
@@ -127,6 +136,12 @@ def check_runs(
 ) -> RunTable:
     """Check a frame against the contract of the run table; `read_runs` is this after reading a file.
 
+    Args:
+        frame: a row a checkpoint, with the columns of the run table in the README; it is left as it is.
+        source: what messages call it.
+        digest: sha256 of the file it was read from.
+        renormalise: as in `read_runs`.
+
     Raises:
         Refused: naming row (counted from 1 after the header) and column.
     """
@@ -139,31 +154,14 @@ def check_runs(
     _check_columns(frame, domains, targets, source)
     if not len(frame):
         raise Refused(f"{source} has a header but no rows; a run table has one row per checkpoint")
-    notes: list[str] = []
-    numeric = ["params", "tokens", *(MIX + d for d in domains), *(LOSS + t for t in targets)]
-    staged = final_columns(list(frame.columns))
-    unneeded = [n for n in frame.columns if n in ("step", "lr") or n.startswith("epochs.")] + staged
-    numeric += unneeded
-    blank_ok = {*(LOSS + t for t in targets), *unneeded}
-    frame = frame.assign(**{name: checked_numbers(frame[name], name, source, name in blank_ok) for name in numeric})
-    frame["run"] = _names(frame["run"], source)
-    for name in ("params", "tokens"):
-        refuse_rows(frame, frame[name] <= 0, name, source, "it must be positive")
-    for target in targets:
-        refuse_rows(frame, frame[LOSS + target] <= 0, LOSS + target, source, "a cross-entropy in nats is positive")
+    frame = _checked_cells(frame, domains, targets, source)
     frame, rescaled = _normalise(frame, domains, source, renormalise)
-    notes += rescaled
     frame = check_final_phases(frame, domains, MIX, source, ROUNDING)
     frame, dropped = _one_row_per_checkpoint(frame, source)
-    notes += dropped
     _same_within_run(frame, domains, source)
-    known = {*REQUIRED, *OPTIONAL, *staged}
-    prefixes = (MIX, LOSS, "epochs.", "bpb.")
-    unused = [name for name in frame.columns if name not in known and not name.startswith(prefixes)]
-    if unused:
-        notes.append(f"columns kept but not used: {', '.join(unused)}")
+    notes = (*rescaled, *dropped, *_unused(list(frame.columns)))
     # Replacing columns one by one leaves pandas a frame in pieces, of which it warns from a hundred columns on.
-    return RunTable(frame.copy(), domains, targets, source, digest, tuple(notes), renormalise)
+    return RunTable(frame.copy(), domains, targets, source, digest, notes, renormalise)
 
 
 def with_whole_counts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -200,48 +198,28 @@ def _check_columns(frame: pd.DataFrame, domains: tuple[str, ...], targets: tuple
         )
 
 
-def checked_numbers(column: pd.Series, name: str, source: str, blank_ok: bool) -> pd.Series:
-    """A column as floats, blanks as NaN; refuse what is no finite number, and blanks where none may be, by row."""
-    if column.dtype == bool:
-        raise Refused(f"{source}: column '{name}' holds true and false; it must hold numbers")
-    numbers = pd.to_numeric(column, errors="coerce").astype(float)
-    blank = numbers.isna()
-    unread = column[blank]
-    words = unread.astype(str).str.strip().str.lower()
-    wrong = blank.copy()
-    wrong[blank] = unread.notna() & ~words.isin(["", "nan", "none", "null", "na", "n/a"])
-    blank &= ~wrong
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        meant = from_words(str(column.iloc[row]))
-        mend = "correct it" if meant is None else f"write {meant:.15g}"
-        raise Refused(f"{source}: row {row + 1}, column '{name}': '{column.iloc[row]}' is not a number; {mend}")
-    infinite = np.isinf(numbers)
-    if infinite.any():
-        row = int(np.flatnonzero(infinite)[0])
-        raise Refused(
-            f"{source}: row {row + 1}, column '{name}': {column.iloc[row]} is not finite; "
-            "leave it blank if it was not measured"
-        )
-    if blank.any() and not blank_ok:
-        row = int(np.flatnonzero(blank)[0])
-        raise Refused(f"{source}: row {row + 1}, column '{name}' is blank; every row needs it")
-    return numbers
+def _checked_cells(
+    frame: pd.DataFrame, domains: tuple[str, ...], targets: tuple[str, ...], source: str
+) -> pd.DataFrame:
+    """Names as text, all else that is read as finite numbers; blanks only where nothing needs the number."""
+    columns = list(frame.columns)
+    losses = [LOSS + target for target in targets]
+    may_be_blank = [name for name in columns if name in ("step", "lr") or name.startswith(EPOCHS)]
+    may_be_blank = [*losses, *may_be_blank, *final_columns(columns)]
+    numeric = ["params", "tokens", *(MIX + domain for domain in domains), *may_be_blank]
+    frame = frame.assign(**{name: checked_numbers(frame[name], name, source, name in may_be_blank) for name in numeric})
+    frame["run"] = checked_names(frame["run"], "run", source)
+    for name in ("params", "tokens"):
+        refuse_rows(frame, frame[name] <= 0, name, source, "it must be positive")
+    for name in losses:
+        refuse_rows(frame, frame[name] <= 0, name, source, "a cross-entropy in nats is positive")
+    return frame
 
 
-def _names(column: pd.Series, source: str) -> pd.Series:
-    blank = column.isna() | (column.astype(str).str.strip() == "")
-    if blank.any():
-        raise Refused(f"{source}: row {int(np.flatnonzero(blank)[0]) + 1}, column 'run' is blank; name every run")
-    return column.astype(str)
-
-
-def refuse_rows(frame: pd.DataFrame, wrong: pd.Series, name: str, source: str, needed: str) -> None:
-    """Refuse a column in the first row where it is wrong, naming the run where the table has runs."""
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        run = f" (run '{frame['run'].iloc[row]}')" if "run" in frame else ""
-        raise Refused(f"{source}: row {row + 1}{run}, column '{name}' is {frame[name].iloc[row]:g}; {needed}")
+def _unused(columns: list[str]) -> list[str]:
+    known = {*REQUIRED, *OPTIONAL, *final_columns(columns)}
+    unused = [name for name in columns if name not in known and not name.startswith((MIX, LOSS, EPOCHS, BITS))]
+    return [f"columns kept but not used: {', '.join(unused)}"] if unused else []
 
 
 def _normalise(

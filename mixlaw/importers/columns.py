@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mixlaw.errors import Refused, one_of
-from mixlaw.runs import LOSS, MIX, OPTIONAL, REQUIRED
+from mixlaw.runs import BITS, EPOCHS, LOSS, MIX, OPTIONAL, REQUIRED
 
-FAMILIES = (MIX, LOSS, "epochs.", "bpb.")
+FAMILIES = (MIX, LOSS, EPOCHS, BITS)
 SINGLES = (*REQUIRED, *OPTIONAL)
 
 

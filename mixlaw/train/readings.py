@@ -9,7 +9,7 @@ import numpy as np
 
 from mixlaw.corpus.shards import Corpus
 from mixlaw.mixture import Array
-from mixlaw.runs import LOSS, MIX
+from mixlaw.runs import BITS, EPOCHS, LOSS, MIX
 from mixlaw.stages import FINAL, FINAL_SHARE
 from mixlaw.train.feed import Feed, Integers
 from mixlaw.train.members import Member, Setting
@@ -82,10 +82,10 @@ class Readings:
         share, epochs = whole / whole.sum(), read / self.feed.counts
         row |= {MIX + domain: float(share[place]) for place, domain in enumerate(self.setting.domains)}
         row |= self._final_phase() if last else {}
-        row |= {f"epochs.{domain}": float(epochs[place]) for place, domain in enumerate(self.setting.domains)}
+        row |= {EPOCHS + domain: float(epochs[place]) for place, domain in enumerate(self.setting.domains)}
         row |= {LOSS + target: float(losses[place]) for place, target in enumerate(self.setting.targets)}
         in_bits = {t: math.log(2) * self.corpus.bytes_per_token[t] for t in self.setting.targets}
-        return row | {f"bpb.{t}": float(losses[place]) / in_bits[t] for place, t in enumerate(self.setting.targets)}
+        return row | {BITS + t: float(losses[place]) / in_bits[t] for place, t in enumerate(self.setting.targets)}
 
     def _final_phase(self) -> dict[str, float]:
         """What the final phase of a run in two stages read, realised; of a run that never changed, nothing."""
