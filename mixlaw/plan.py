@@ -86,8 +86,8 @@ class Training(Section):
         device: "auto", "cpu" or "cuda".
         precision: of matrix products: "float32", "bfloat16", or "auto", which is bfloat16 on a GPU.
         compile: whether a step is compiled by torch.compile; "auto" does on a GPU. On a CPU a compiled step is somewhat
-            faster (`make bench-swarm` compares), which pays for the seconds to half a minute of compiling each size,
-            and needs a C++ compiler.
+            faster (`make bench-swarm` compares), which has to pay for the seconds of compiling each size, and needs a
+            C++ compiler.
         micro_batches: pieces that a step's batch is computed in, one after another, where memory is short.
         shard: whether the processes of torchrun share out the weights and moments of a run, for models too large for
             one device; else each holds them all.
