@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mixlaw.conduct import conduct
-from mixlaw.study import open_study
+from mixlaw.study import Study, open_study
 
 PLAN = """
 name = "small"
@@ -34,12 +34,6 @@ prose = 2
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path, tiny_corpus: Path) -> Path:
-    (tmp_path / "plan.toml").write_text(PLAN.format(corpus=tiny_corpus))
-    return tmp_path
-
-
 def quiet(trained: list[str]) -> Callable[[str], Callable[..., None]]:
     def watching(title: str) -> Callable[..., None]:
         trained.append(title)
@@ -48,22 +42,32 @@ def quiet(trained: list[str]) -> Callable[[str], Callable[..., None]]:
     return watching
 
 
-def test_a_study_is_carried_from_its_plan_to_its_measured_answer_and_again_without_training(folder: Path) -> None:
-    titles: list[str] = []
-    study = conduct(folder, quiet(titles), workers=1)
+@pytest.fixture(scope="module")
+def carried_out(tmp_path_factory: pytest.TempPathFactory, tiny_corpus: Path) -> tuple[Study, list[str]]:
+    """A study carried out in a folder of its own, and what it said it would train."""
+    folder, titles = tmp_path_factory.mktemp("study"), list[str]()
+    (folder / "plan.toml").write_text(PLAN.format(corpus=tiny_corpus))
+    return conduct(folder, quiet(titles), workers=1), titles
+
+
+def test_a_study_is_carried_from_its_plan_to_its_measured_answer(carried_out: tuple[Study, list[str]]) -> None:
+    study, titles = carried_out
     assert titles == ["7 proxy runs of 0.03M", "6 full runs of 0.03M on 3.84k tokens"]
     assert {outcome.name for outcome in study.outcomes} == {"optimum", "natural", "uniform"}
     assert all(len(outcome.measured) == 2 for outcome in study.outcomes)
     assert study.optimum is not None and study.optimum.certified
 
-    kept = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
-    again = conduct(folder, quiet([]), workers=1)
+
+def test_a_finished_study_is_carried_out_again_without_training(carried_out: tuple[Study, list[str]]) -> None:
+    study, _ = carried_out
+    kept = {path: path.read_bytes() for path in study.folder.rglob("*") if path.is_file() and path.name != "lock"}
+    again = conduct(study.folder, quiet([]), workers=1)
     assert again.outcomes == study.outcomes
     assert {path: path.read_bytes() for path in kept} == kept
 
 
-def test_a_finished_study_is_read_back_from_its_folder_alone(folder: Path) -> None:
-    study = conduct(folder, quiet([]), workers=1)
-    read = open_study(folder)
+def test_a_finished_study_is_read_back_from_its_folder_alone(carried_out: tuple[Study, list[str]]) -> None:
+    study, _ = carried_out
+    read = open_study(study.folder)
     assert read.outcomes == study.outcomes
     assert read.optimum == study.optimum

@@ -10,9 +10,10 @@ import pytest
 
 from mixlaw.conduct import conduct
 from mixlaw.errors import Refused
+from mixlaw.fitting.law import Law
 from mixlaw.fitting.law_file import write_law
 from mixlaw.mixture import Mixture
-from mixlaw.optimize.optimum import write_optimum
+from mixlaw.optimize.optimum import Optimum, write_optimum
 from mixlaw.report.study import study_page
 from mixlaw.runs import check_runs, write_runs
 from mixlaw.study import Study, open_study, solve
@@ -53,7 +54,7 @@ def prepared(folder: Path, runs: pd.DataFrame, plan: str = PLAN) -> Study:
     return open_study(folder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def runs(planted: Planted) -> pd.DataFrame:
     """Runs of which every one has the same of maths, as near as logs of 1,600 sequences are."""
     frame = planted(runs=16, noise=0.003, scales=((26_784, 200_000),))
@@ -63,12 +64,18 @@ def runs(planted: Planted) -> pd.DataFrame:
     return frame.assign(**{"mix.maths": share})
 
 
+@pytest.fixture(scope="module")
+def pinned(tmp_path_factory: pytest.TempPathFactory, runs: pd.DataFrame) -> tuple[Study, Law, Optimum]:
+    """The study of those runs, and what follows from them."""
+    study = prepared(tmp_path_factory.mktemp("pinned"), runs)
+    return study, *solve(study)
+
+
 def test_the_law_and_the_optimum_of_a_study_keep_a_pinned_domain_where_it_was(
-    tmp_path: Path, runs: pd.DataFrame
+    pinned: tuple[Study, Law, Optimum],
 ) -> None:
-    study = prepared(tmp_path, runs)
+    study, law, optimum = pinned
     assert study.fixed == pytest.approx({"maths": SHARE})
-    law, optimum = solve(study)
     assert law.fixed == pytest.approx({"maths": SHARE}, abs=1e-3)
     assert optimum.certified and optimum.mixture.as_dict()["maths"] == pytest.approx(SHARE, abs=1e-3)
 
@@ -88,11 +95,11 @@ def untorn(page: str) -> str:
 
 
 def test_the_page_of_a_study_with_a_pinned_domain_predicts_only_what_its_law_knows(
-    tmp_path: Path, runs: pd.DataFrame
+    tmp_path: Path, runs: pd.DataFrame, pinned: tuple[Study, Law, Optimum]
 ) -> None:
     study = prepared(tmp_path, runs)
     assert "mixlaw fit runs.csv --fixed maths -o law.json" in untorn(study_page(study))
-    law, optimum = solve(study)
+    _, law, optimum = pinned
     write_law(law, tmp_path / "law.json")
     write_optimum(optimum, tmp_path / "optimum.json")
     full = [run_in_full(name, mixture) for name, mixture in open_study(tmp_path).compared.items()]
