@@ -1,12 +1,14 @@
 """The `[launch]` section of a plan: which engine starts the workers, and what each of them gets."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
 from mixlaw.section import Section
 
-ENGINES = ("local", "slurm", "ray")
+EngineName = Literal["local", "slurm", "ray"]
+
+ENGINES: tuple[str, ...] = get_args(EngineName)
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -50,7 +52,7 @@ class Launch(Section):
         slurm, ray: what only these engines need.
     """
 
-    engine: Literal["local", "slurm", "ray"] = "local"
+    engine: EngineName = "local"
     workers: Positive | None = None
     cpus: Positive = 1
     gpus: Annotated[int, Field(ge=0)] = 0

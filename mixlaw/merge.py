@@ -17,6 +17,9 @@ from mixlaw.wording import counted
 Columns = Mapping[str, Mapping[str, float]]
 """Old domain -> shares of the new domains that its text is made of."""
 
+TRACE = 0.005
+"""Share of a domain up to which a run counts as one that did without it."""
+
 UNEQUAL = 0.02
 """Share of a merged domain by which its make-up may differ between runs before that is said."""
 
@@ -79,19 +82,19 @@ def with_domains(table: RunTable, columns: Columns) -> RunTable:
     return _checked(frame, table.source, [*table.notes, *notes])
 
 
-def without_domain(table: RunTable, domain: str, tolerance: float = 0.005) -> RunTable:
+def without_domain(table: RunTable, domain: str) -> RunTable:
     """The runs that did without a domain, which is then no longer a column.
 
-    Runs with at most `tolerance` of it are kept, their other proportions divided by what is left.
+    Runs with at most a trace of it, `TRACE`, are kept, their other proportions divided by what is left.
 
     Raises:
         Refused: for a domain the table does not have, or if every run has more of it.
     """
     share = table.frame[MIX + one_of(domain, table.domains, "domain")]
-    keep = share <= tolerance
+    keep = share <= TRACE
     if not keep.any():
         raise Refused(
-            f"{table.source}: every run has more than {tolerance:g} of '{domain}' (least: {share.min():.4g}), so none "
+            f"{table.source}: every run has more than {TRACE:g} of '{domain}' (least: {share.min():.4g}), so none "
             "tells what happens without it; keep the domain and cap it at 0 in mixlaw optimize"
         )
     read = (MIX, FINAL) if table.in_two_stages.any() else (MIX,)
@@ -100,7 +103,7 @@ def without_domain(table: RunTable, domain: str, tolerance: float = 0.005) -> Ru
         others = [column + other for other in table.domains if other != domain]
         frame[others] = frame[others].div(frame[others].sum(axis=1), axis=0)
     left = table.frame.loc[~keep, "run"].nunique()
-    notes = [f"{counted(left, 'run')} with more than {tolerance:g} of '{domain}' left out"] if left else []
+    notes = [f"{counted(left, 'run')} with more than {TRACE:g} of '{domain}' left out"] if left else []
     return _checked(frame, table.source, [*table.notes, *notes])
 
 

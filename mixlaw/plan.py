@@ -252,7 +252,12 @@ class Plan(Section):
 
 
 def read_plan(path: Path | str) -> Plan:
-    """Read a plan; refuse unknown keys with the nearest known one, and wrong values with what was needed."""
+    """Read a plan from TOML, filled in from its `base` where it names one.
+
+    Raises:
+        Refused: naming the file and up to three mistakes: a key that means nothing, with the nearest that does, a key
+            that is missing, or a value with what was needed; and for a base that is not beside it, or leads back.
+    """
     path = Path(path)
     content = _content(path)
     if "folder" in content:

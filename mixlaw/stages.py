@@ -31,14 +31,14 @@ def in_two_stages(frame: pd.DataFrame) -> NDArray[np.bool_]:
 
 
 def check_final_phases(
-    frame: pd.DataFrame, domains: Sequence[str], mix: str, source: str, rounding: float
+    frame: pd.DataFrame, domains: Sequence[str], whole: NDArray[np.float64], source: str, rounding: float
 ) -> pd.DataFrame:
     """Check final phases row by row against the mixture of the whole run, and rescale them to sum to 1.
 
     Args:
-        frame: numbers, with proportions of the whole run that sum to 1.
+        frame: n rows of numbers.
         domains: M names.
-        mix: what the columns of the whole run's proportions begin with.
+        whole: (n, M), proportions of the whole run, which sum to 1.
         source: what the rows were read from.
         rounding: how far sums and shares may be off.
 
@@ -55,13 +55,12 @@ def check_final_phases(
     if lacking and frame[FINAL_SHARE].notna().any():
         raise Refused(f"{source} has final_share but no column {', '.join(lacking[:4])}; give the final mixture whole")
     wanted = [FINAL + domain for domain in domains if FINAL + domain in columns]
-    for row, (share, final) in enumerate(zip(frame[FINAL_SHARE], frame[wanted].to_numpy(dtype=float), strict=True)):
+    shares, finals = frame[FINAL_SHARE].to_numpy(dtype=float), frame[wanted].to_numpy(dtype=float)
+    for row in np.flatnonzero(~np.isnan(shares) | ~np.isnan(finals).all(axis=1)).tolist():
         place = f"{source}: row {row + 1} (run '{frame['run'].iloc[row]}')"
-        if np.isnan(share):
-            if not np.isnan(final).all():
-                raise Refused(f"{place} has a final mixture but no final_share; give the share of tokens that read it")
-            continue
-        _check(place, share, final, frame[[mix + domain for domain in domains]].iloc[row].to_numpy(), domains, rounding)
+        if np.isnan(shares[row]):
+            raise Refused(f"{place} has a final mixture but no final_share; give the share of tokens that read it")
+        _check(place, float(shares[row]), finals[row], whole[row], domains, rounding)
     sums = frame[wanted].sum(axis=1)
     divisor = sums.where((sums - 1).abs() > 1e-12, 1.0)
     return frame.assign(**{name: frame[name] / divisor for name in wanted})

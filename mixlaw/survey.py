@@ -19,7 +19,13 @@ RISE = 0.2
 
 @dataclass(frozen=True)
 class Scale:
-    """The runs of one model size."""
+    """The runs of one model size.
+
+    Attributes:
+        params: non-embedding parameters.
+        runs, rows: how many.
+        first_tokens, last_tokens: range over all rows.
+    """
 
     params: float
     runs: int
@@ -30,10 +36,13 @@ class Scale:
 
 @dataclass(frozen=True)
 class TargetSummary:
-    """The losses of one target: rows measured, range over final checkpoints, and the noise that repeats show.
+    """The losses of one target, nats per token.
 
-    `lowest` and `highest` are None where no final checkpoint was measured; `noise` is the pooled standard deviation
-    between runs of the same mixture, size and tokens, None without repeats.
+    Attributes:
+        target: its name.
+        measured: rows that hold its loss.
+        lowest, highest: over the last checkpoints of all runs; None where none of them was measured.
+        noise: pooled standard deviation between runs of the same mixture, size and tokens; None without repeats.
     """
 
     target: str
@@ -45,8 +54,18 @@ class TargetSummary:
 
 @dataclass(frozen=True)
 class Survey:
-    """A run table at a glance; with `problems` no law can be fitted, or none that means anything; `notes` are worth
-    knowing."""
+    """A run table at a glance.
+
+    Attributes:
+        source, sha256: of the table.
+        rows, runs, mixtures: how many.
+        repeats: runs beyond the first of one mixture, size and tokens.
+        scales: by size, smallest first.
+        targets: in the order of the table.
+        design: how far the mixtures of the runs tell domains apart.
+        problems: why no law can be fitted, or none that means anything; empty where one can.
+        notes: worth knowing.
+    """
 
     source: str
     sha256: str
@@ -71,7 +90,14 @@ class Survey:
 
 
 def survey(table: RunTable) -> Survey:
-    """Describe a run table and look for what would spoil a fit."""
+    """Describe a run table and look for what would spoil a fit; `mixlaw check` prints it.
+
+    Args:
+        table: from `read_runs` or `check_runs`.
+
+    Returns:
+        What is in it; what is wrong with it is said in `problems` rather than refused.
+    """
     last = table.last()
     by_run = table.frame.drop_duplicates("run")
     design = spread(by_run[[MIX + domain for domain in table.domains]].to_numpy(dtype=float), table.domains)
@@ -93,8 +119,9 @@ def survey(table: RunTable) -> Survey:
 
 def _scales(table: RunTable) -> list[Scale]:
     return [
-        Scale(float(str(params)), rows["run"].nunique(), len(rows), rows["tokens"].min(), rows["tokens"].max())
-        for params, rows in table.frame.groupby("params")
+        Scale(float(params), len(set(rows.runs)), len(rows), float(rows.tokens.min()), float(rows.tokens.max()))
+        for params in np.unique(table.params)
+        for rows in [table.where(table.params == params)]
     ]
 
 

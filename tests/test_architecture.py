@@ -45,7 +45,8 @@ def imports(module: Path) -> list[tuple[str, bool, int]]:
         if isinstance(node, ast.Import):
             found += [(alias.name, id(node) in inside, node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            found.append((f"{node.module}.{node.names[0].name}", id(node) in inside, node.lineno))
+            assert not node.level, f"{module}:{node.lineno} imports by a relative name, which no floor plan can check"
+            found += [(f"{node.module}.{alias.name}", id(node) in inside, node.lineno) for alias in node.names]
     return found
 
 
