@@ -1,10 +1,13 @@
 """An engine is believed about workers and not about runs; it is played here by one that does as it is told."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+import mixlaw.launch.worker as worker_module
 from mixlaw.corpus.shards import open_corpus
 from mixlaw.design.planned import planned
 from mixlaw.errors import Refused
@@ -66,8 +69,6 @@ def train_all(queue: Queue, name: str) -> None:
 
 
 def say_over_without_training(queue: Queue, name: str) -> None:
-    from dataclasses import replace
-
     claim = queue.claim("natural-0.03M", name)
     assert claim is not None
     queue.tell(replace(claim, state="over"))
@@ -159,8 +160,6 @@ def test_workers_that_never_begin_are_told_of_rather_than_started_for_ever(
 def test_a_worker_that_would_train_with_other_numbers_refuses(
     begin: Callable[..., tuple[Supervisor, Waiting, Played]],
 ) -> None:
-    from dataclasses import replace
-
     supervisor, waiting, _ = begin(do_nothing)
     supervisor.queue.offer(replace(waiting, numbers={**waiting.numbers, "bfloat16": True}))
     worker = Worker(supervisor.queue, "1")
@@ -172,8 +171,6 @@ def test_a_worker_that_would_train_with_other_numbers_refuses(
 def test_a_worker_whose_gpu_a_crash_may_have_spoiled_leaves_the_rest_to_another(
     begin: Callable[..., tuple[Supervisor, Waiting, Played]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import mixlaw.launch.worker as worker_module
-
     supervisor, waiting, _ = begin()
     supervisor.queue.offer(waiting)
     trained: list[str] = []
@@ -194,12 +191,6 @@ def test_a_worker_whose_gpu_a_crash_may_have_spoiled_leaves_the_rest_to_another(
 def test_what_was_compiled_for_one_size_is_not_made_to_fit_another(
     begin: Callable[..., tuple[Supervisor, Waiting, Played]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
-
-    import torch
-
-    import mixlaw.launch.worker as worker_module
-
     supervisor, waiting, _ = begin()
     first, second, third = waiting.members
     order = [first, second, replace(third, size="0.05M")]
@@ -215,8 +206,6 @@ def test_what_was_compiled_for_one_size_is_not_made_to_fit_another(
 
 
 def test_a_study_keeps_the_threads_that_runs_of_a_size_began_with(plan_of: Callable[..., Plan]) -> None:
-    from dataclasses import replace
-
     plan = plan_of(mixtures=2)
     member = proxies(plan, planned(plan, open_corpus(plan.corpus.path).train_tokens))[0]
     begun = [Begun({}, member, 2, (member.run,)), Begun({}, replace(member, size="8M"), 3, ("another",))]

@@ -2,19 +2,22 @@
 
 import json
 import os
-import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import mixlaw.launch.worker as worker
 from mixlaw.corpus.shards import open_corpus
 from mixlaw.design.planned import planned
 from mixlaw.errors import Refused
@@ -24,13 +27,14 @@ from mixlaw.launch.queue import Queue
 from mixlaw.launch.swarm import train_full, train_swarm
 from mixlaw.launch_plan import Launch
 from mixlaw.mixture import Mixture, read_mixtures, write_mixtures
-from mixlaw.plan import Plan
+from mixlaw.plan import Plan, read_plan
 from mixlaw.runs import read_runs
+from mixlaw.train.checkpoint import Checkpoint
+from mixlaw.train.loop import PackRun
 from mixlaw.train.records import Writer, read_records
 
 Planned = Callable[..., Plan]
 LAUNCH = """
-import resource
 import signal
 import sys
 from pathlib import Path
@@ -39,9 +43,7 @@ from mixlaw.design.planned import planned
 from mixlaw.launch.swarm import train_swarm
 from mixlaw.plan import read_plan
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in a shell's background
-plan, folder, workers, limit = read_plan(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-if limit:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+plan, folder, workers = read_plan(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 mixtures = planned(plan, open_corpus(plan.corpus.path).train_tokens)
 train_swarm(plan, mixtures, folder, lambda moment: print(moment.done, flush=True), workers=workers)
 """
@@ -57,17 +59,9 @@ def swarm(plan: Plan, folder: Path, workers: int = 1) -> list[Progress]:
     return moments
 
 
-def launched(plan: Plan, folder: Path, workers: int, limit_bytes: int = 0) -> "subprocess.Popen[str]":
-    """A process that trains a plan; no file that it or its workers write may grow beyond the limit, if there is one."""
-    command = [
-        sys.executable,
-        "-c",
-        LAUNCH,
-        str(plan.folder / "plan.toml"),
-        str(folder),
-        str(workers),
-        str(limit_bytes),
-    ]
+def launched(plan: Plan, folder: Path, workers: int) -> "subprocess.Popen[str]":
+    """A process that trains a plan."""
+    command = [sys.executable, "-c", LAUNCH, str(plan.folder / "plan.toml"), str(folder), str(workers)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True)
@@ -77,9 +71,9 @@ def rows_on_disk(folder: Path) -> int:
     return sum(path.read_bytes().count(b'"record": "row"') for path in folder.glob("runs/records-*.jsonl"))
 
 
-def children(process: "subprocess.Popen[str]") -> list[str]:
-    tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
-    return [number for path in tasks for number in path.read_text().split()]
+def children(process: int) -> list[int]:
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(number) for path in tasks for number in path.read_text().split()]
 
 
 def swarm_is_free(folder: Path) -> bool:
@@ -144,17 +138,19 @@ def test_a_killed_worker_is_replaced_and_a_run_that_kills_its_worker_each_time_i
 ) -> None:
     plan = plan_of(mixtures=4, last=12800)
     swarm(plan, tmp_path / "whole", workers=1)
-    process, queue = launched(plan, tmp_path / "study", 2), Queue(tmp_path / "study" / "runs")
+    queue = Queue(tmp_path / "study" / "runs")
     killed: list[tuple[str, int]] = []
-    while process.poll() is None:
-        for claim in queue.claims().values():
-            deadly = claim.run == "uniform-0.03M" or (claim.run == "m001-0.03M" and ("m001-0.03M", 1) not in killed)
-            if deadly and claim.state == "training" and (claim.run, claim.process) not in killed:
-                os.kill(claim.process, signal.SIGKILL)
-                killed += [(claim.run, claim.process), (claim.run, 1)]
-        time.sleep(0.01)
-    process.communicate()
-    assert process.returncode == 0
+    with ThreadPoolExecutor() as pool:
+        training = pool.submit(swarm, plan, tmp_path / "study", workers=2)
+        while not training.done():
+            for claim in queue.claims().values():
+                deadly = claim.run == "uniform-0.03M" or (claim.run == "m001-0.03M" and ("m001-0.03M", 1) not in killed)
+                assert claim.process != os.getpid()
+                if deadly and claim.state == "training" and (claim.run, claim.process) not in killed:
+                    os.kill(claim.process, signal.SIGKILL)
+                    killed += [(claim.run, claim.process), (claim.run, 1)]
+            time.sleep(0.01)
+        training.result()
     assert len({pid for run, pid in killed if run == "uniform-0.03M" and pid != 1}) == 2
     survivors = read_runs(tmp_path / "whole" / "runs.csv").frame.query("run != 'uniform-0.03M'")
     assert read_runs(tmp_path / "study" / "runs.csv").frame.equals(survivors.reset_index(drop=True))
@@ -162,12 +158,23 @@ def test_a_killed_worker_is_replaced_and_a_run_that_kills_its_worker_each_time_i
     assert "was killed by SIGKILL (see " in reason and not queue.folder.exists()
 
 
+@contextmanager
+def at_most(limit: int, size: int) -> Iterator[None]:
+    """A limit on the resources of this process and of those it starts."""
+    before = resource.getrlimit(limit)
+    resource.setrlimit(limit, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(limit, before)
+
+
 def test_a_full_disk_ends_every_worker_and_keeps_what_was_measured(plan_of: Planned, tmp_path: Path) -> None:
-    plan = plan_of(mixtures=4)
-    process = launched(plan, tmp_path / "study", 2, limit_bytes=4000)
-    _, complaint = process.communicate(timeout=300)
-    assert process.returncode == 1
-    assert re.search("cannot be written: .*; what was measured before is kept: make room, then run the", complaint)
+    plan, others = plan_of(mixtures=4), children(os.getpid())
+    told = "cannot be written: .*; what was measured before is kept: make room, then run the same"
+    with at_most(resource.RLIMIT_FSIZE, 4000), pytest.raises(Refused, match=told):
+        swarm(plan, tmp_path / "study", workers=2)
+    assert set(children(os.getpid())) <= set(others)
     before = read_records(tmp_path / "study" / "runs").rows
     assert before and not (tmp_path / "study" / "runs.csv").exists()
     assert swarm_is_free(tmp_path / "study")
@@ -179,7 +186,7 @@ def test_a_full_disk_ends_every_worker_and_keeps_what_was_measured(plan_of: Plan
 def test_an_interrupt_ends_all_workers_and_keeps_what_was_measured(plan_of: Planned, tmp_path: Path) -> None:
     process = launched(plan_of(mixtures=4, last=128000), tmp_path / "study", 2)
     wait_for(lambda: rows_on_disk(tmp_path / "study") >= 2 or process.poll() is not None)
-    workers = [int(number) for number in children(process)]
+    workers = children(process.pid)
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(timeout=60) != 0
     process.communicate()
@@ -192,8 +199,6 @@ def test_an_interrupt_ends_all_workers_and_keeps_what_was_measured(plan_of: Plan
 def test_a_run_whose_worker_dies_every_time_is_reported_and_stops_no_other(
     plan_of: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import mixlaw.launch.worker as worker
-
     attempts: list[str] = []
 
     def do(job: worker.Job, *others: object) -> None:
@@ -218,8 +223,6 @@ def test_a_run_whose_worker_dies_every_time_is_reported_and_stops_no_other(
 def test_a_pack_that_does_not_fit_is_halved_until_it_does(
     plan_of: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import mixlaw.launch.worker as worker
-
     tried: list[int] = []
 
     def do(job: worker.Job, *others: object) -> None:
@@ -239,11 +242,9 @@ def test_a_pack_that_does_not_fit_is_halved_until_it_does(
 @pytest.fixture
 def little_memory() -> Iterator[None]:
     """This process may map 200 MB more than it has."""
-    before, page = resource.getrlimit(resource.RLIMIT_AS), resource.getpagesize()
-    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * page
-    resource.setrlimit(resource.RLIMIT_AS, (mapped + 200 * 2**20, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    with at_most(resource.RLIMIT_AS, mapped + 200 * 2**20):
+        yield
 
 
 @pytest.mark.usefixtures("little_memory")
@@ -251,8 +252,6 @@ def test_a_pack_for_which_there_is_no_memory_is_trained_in_parts(
     plan_of: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A member needs some 130 MB for a step, four of them 500."""
-    import mixlaw.launch.worker as worker
-
     tried: list[int] = []
 
     def do(job: worker.Job, *others: object) -> None:
@@ -271,8 +270,6 @@ def test_a_pack_for_which_there_is_no_memory_is_trained_in_parts(
 def test_a_pack_of_four_measures_what_four_packs_measure(
     plan_of: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import mixlaw.launch.worker as worker
-
     plan = plan_of()
     alone = train_swarm(plan, mixtures_of(plan), tmp_path / "alone", workers=1)
     monkeypatch.setattr(worker, "pack_size", lambda *_: 4)
@@ -307,9 +304,6 @@ def test_full_runs_and_proxies_of_one_folder_have_one_setting(plan_of: Planned, 
 def test_a_proxy_goes_on_where_it_was_stopped_if_its_state_is_kept(
     plan_of: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoints: bool
 ) -> None:
-    from mixlaw.train.checkpoint import Checkpoint
-    from mixlaw.train.loop import PackRun
-
     plan = plan_of(mixtures=2, first=1280, last=2560)
     plan = plan.model_copy(update={"launch": Launch(checkpoints=checkpoints)})
     steps: list[int] = []
@@ -361,8 +355,6 @@ def test_a_mixtures_file_of_other_mixtures_is_neither_trained_over_nor_lost(plan
 
 
 def test_a_corpus_that_changed_is_refused(plan_of: Planned, tmp_path: Path, tiny_corpus: Path) -> None:
-    import shutil
-
     plan = plan_of()
     swarm(plan, tmp_path / "study")
     copy = tmp_path / "corpus"
@@ -372,8 +364,6 @@ def test_a_corpus_that_changed_is_refused(plan_of: Planned, tmp_path: Path, tiny
     (copy / "manifest.json").write_text(json.dumps(manifest))
     path = plan.folder / "plan.toml"
     path.write_text(path.read_text().replace(str(tiny_corpus), str(copy)))
-    from mixlaw.plan import read_plan
-
     with pytest.raises(Refused, match="corpus_sha256 was"):
         swarm(read_plan(path), tmp_path / "study")
 
@@ -422,8 +412,6 @@ def test_a_full_run_is_a_proxy_with_other_numbers_and_leaves_a_model(plan_of: Pl
 
 
 def test_full_runs_gather_in_one_table_and_a_lost_model_is_made_again(plan_of: Planned, tmp_path: Path) -> None:
-    import shutil
-
     plan = plan_of()
     train_full(plan, {"one": mixtures_of(plan)["m001"]}, tmp_path, seeds=[0], workers=1)
     table = train_full(plan, {"two": mixtures_of(plan)["uniform"]}, tmp_path, seeds=[5], workers=1)
