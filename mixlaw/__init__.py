@@ -1,7 +1,19 @@
 """Find the data mixture to pretrain a language model on.
 
-The nouns and verbs of the command line, in Python: `read_runs`, `fit`, `Law.predict`, `optimize`, `export`. Training
-is in `mixlaw.conduct` and needs the extra `mixlaw[train]`.
+The nouns and verbs of the command line, in Python:
+
+    runs = mixlaw.read_runs("runs.csv")
+    law = mixlaw.fit(runs)
+    losses = law.predict([{"web": 0.7, "code": 0.3}], params=1e9, tokens=1e11)
+    optimum = mixlaw.optimize(law, params=1e9, tokens=1e11, limits=mixlaw.Limits.of(law.domains, caps={"code": 0.2}))
+    text = mixlaw.export(optimum, "megatron")
+
+What an input or a request causes raises `Refused`, a ValueError that says what was found, what was needed and what to
+do. Losses are nats per token, proportions shares of training tokens.
+
+To be imported from where they are: `mixlaw.design.sample` and `mixlaw.batch.next_batch` (which mixtures to run),
+`mixlaw.merge.joined` (run tables of several studies), `mixlaw.sklearn.MixingLawRegressor` (a law as an estimator), and
+`mixlaw.conduct.conduct` (a whole study; it trains, so it needs the extra `mixlaw[train]`).
 """
 
 from mixlaw.errors import Refused

@@ -1,12 +1,18 @@
-"""The README is run, not believed: its commands exist, its links lead somewhere, its Python runs."""
+"""The README is run, not believed: its commands exist, its links lead somewhere, its Python and the package's runs."""
 
+import pkgutil
 import re
 import shlex
+import textwrap
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.main import get_command
 
+import mixlaw
 from mixlaw.cli.app import app
 
 ROOT = Path(__file__).parents[1]
@@ -45,3 +51,26 @@ def test_every_make_target_named_in_the_pages_exists() -> None:
     for page in PAGES:
         for target in re.findall(r"`make ([a-z-]+)`", page.read_text()):
             assert target in targets, f"{page.name} names make {target}"
+
+
+def test_the_python_of_the_readme_and_of_the_package_runs_on_a_run_table(
+    planted: Callable[..., pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scales = ((1_000_000, 10_000_000), (1_000_000, 40_000_000), (4_000_000, 40_000_000))
+    planted(runs=12, scales=scales).to_csv("runs.csv", index=False)
+    law = mixlaw.fit(mixlaw.read_runs("runs.csv"))  # once for both, which takes most of the time
+    monkeypatch.setattr(mixlaw, "fit", lambda runs: law)
+    of_the_readme = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    of_the_package = textwrap.dedent("\n".join(re.findall(r"^    .*$", mixlaw.__doc__ or "", re.MULTILINE)))
+    for code in (*of_the_readme, f"import mixlaw\n{of_the_package}"):
+        assert "mixlaw.optimize(" in code
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # of paths that a blend still needs
+            exec(compile(code, "example", "exec"), {})
+
+
+def test_every_name_in_the_docstring_of_the_package_exists() -> None:
+    named = re.findall(r"\bmixlaw((?:\.\w+)+)", mixlaw.__doc__ or "")
+    assert len(named) >= 8
+    for name in named:
+        pkgutil.resolve_name(f"mixlaw{name}")
