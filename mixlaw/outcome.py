@@ -109,23 +109,22 @@ def verdicts(found: Sequence[Outcome], chosen: str = "optimum") -> list[str]:
     best = next((outcome for outcome in found if outcome.name == chosen), None)
     if best is None:
         return []
-    said = []
-    for other in found:
-        if other.name == chosen:
-            continue
-        gain, hoped = other.mean - best.mean, other.predicted - best.predicted
-        if not freedom:
-            said.append(
-                f"{chosen} measured {gain:+.4f} nats better than {other.name} (predicted {hoped:+.4f}), with one seed "
-                "each: the noise is not known, so nothing is claimed"
-            )
-            continue
-        spread = noise * np.sqrt(1 / len(best.measured) + 1 / len(other.measured))
-        margin = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * spread
-        better = "is better than" if gain > 0 else "is WORSE than"
-        claim = better if abs(gain) > margin else "cannot be told from"
-        said.append(
-            f"{chosen} {claim} {other.name}: {gain:+.4f} ± {margin:.4f} nats measured "
-            f"({CONFIDENCE:.0%} interval of the difference between seeds), {hoped:+.4f} predicted"
+    return [_verdict(best, other, noise, freedom) for other in found if other is not best]
+
+
+def _verdict(best: Outcome, other: Outcome, noise: float, freedom: int) -> str:
+    gain, hoped = other.mean - best.mean, other.predicted - best.predicted
+    if not freedom:
+        way = "better" if gain >= 0 else "worse"
+        return (
+            f"{best.name} measured {abs(gain):.4f} nats {way} than {other.name} ({hoped:+.4f} predicted), with one "
+            "seed each: the noise is not known, so nothing is claimed"
         )
-    return said
+    spread = noise * np.sqrt(1 / len(best.measured) + 1 / len(other.measured))
+    margin = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * spread
+    better = "is better than" if gain > 0 else "is WORSE than"
+    claim = better if abs(gain) > margin else "cannot be told from"
+    return (
+        f"{best.name} {claim} {other.name}: {gain:+.4f} ± {margin:.4f} nats measured "
+        f"({CONFIDENCE:.0%} interval of the difference between seeds), {hoped:+.4f} predicted"
+    )

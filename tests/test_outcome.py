@@ -30,7 +30,9 @@ def test_a_chosen_mixture_that_lost_is_called_worse() -> None:
 
 
 def test_without_repeats_nothing_is_claimed() -> None:
-    assert "nothing is claimed" in verdicts([outcome("optimum", 2.0, 2.0), outcome("natural", 2.2, 2.2)])[0]
+    said = verdicts([outcome("optimum", 2.0, 2.0), outcome("natural", 2.2, 2.2), outcome("uniform", 2.1, 1.9)])
+    assert "0.2000 nats better than natural" in said[0] and "0.1000 nats worse than uniform" in said[1]
+    assert all("nothing is claimed" in each for each in said)
 
 
 def test_seed_noise_is_pooled_over_mixtures() -> None:
