@@ -1,6 +1,6 @@
 """How much old data a model must go on seeing so as not to forget."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,8 +45,7 @@ class Critical:
     @property
     def mixture(self) -> Mixture:
         """The mixture at the critical proportion."""
-        shares = {name: (1 - self.proportion) * share for name, share in self.rest.as_dict().items()}
-        return Mixture((self.domain, *shares), (self.proportion, *shares.values()))
+        return _filled(self.domain, self.proportion, self.rest)
 
 
 def critical(
@@ -100,19 +99,21 @@ def critical(
             f"no proportion of '{domain}' keeps the loss of '{target}' at {at_most:g}: the smallest that can be had is "
             f"{np.ceil(losses[least] * 1e4) / 1e4:.4f}, at a proportion of {share[least]:.3f}; raise --at-most"
         )
+    high = first_below(lambda shares: loss(shares, 1.0), at_most)
+    answers = {share: _filled(domain, share, rest) for share in (first, high) if share is not None}
     return Critical(
         domain=domain,
         target=target,
         at_most=at_most,
         proportion=first,
         low=first_below(lambda shares: loss(shares, -1.0), at_most),
-        high=first_below(lambda shares: loss(shares, 1.0), at_most),
+        high=high,
         until=_last_below(loss, at_most),
         interval=interval,
         rest=rest,
         params=at.params,
         tokens=at.tokens,
-        warnings=(*at.warnings, *_beyond(at, domain, first)),
+        warnings=(*at.warnings, *_beyond(at, domain, answers)),
     )
 
 
@@ -152,11 +153,19 @@ def _rest(domains: tuple[str, ...], domain: str, rest: Mixture | None) -> Mixtur
     )
 
 
-def _beyond(at: LawAtScale, domain: str, proportion: float) -> list[str]:
+def _filled(domain: str, proportion: float, rest: Mixture) -> Mixture:
+    """The mixture with so much of the domain, filled up with the rest."""
+    shares = {name: (1 - proportion) * share for name, share in rest.as_dict().items()}
+    return Mixture((domain, *shares), (proportion, *shares.values()))
+
+
+def _beyond(at: LawAtScale, domain: str, answers: Mapping[float, Mixture]) -> list[str]:
+    """Where the runs have not been: a proportion of the domain, or the mixture as a whole with its other domains."""
     seen = at.evidence[:, at.law.domains.index(domain)]
-    if seen.min() - SAME_MIXTURE <= proportion <= seen.max() + SAME_MIXTURE:
-        return []
-    return [
-        f"the runs had between {seen.min():.3g} and {seen.max():.3g} of '{domain}': the critical proportion is "
-        "extrapolated; train one run near it"
-    ]
+    said = []
+    if any(not seen.min() - SAME_MIXTURE <= share <= seen.max() + SAME_MIXTURE for share in answers):
+        said.append(
+            f"the runs had between {seen.min():.3g} and {seen.max():.3g} of '{domain}': the critical proportion is "
+            "extrapolated; train one run near it"
+        )
+    return [*said, *at.extrapolations({f"{share:.4f} of {domain}": mixture for share, mixture in answers.items()})]

@@ -89,6 +89,19 @@ def test_a_proportion_beyond_the_runs_is_said() -> None:
     assert "between 0.05 and 0.95 of 'old'" in warning
 
 
+def test_a_rest_that_no_run_had_is_said_though_the_old_domain_is_within_its_range() -> None:
+    shares = np.random.default_rng(0).dirichlet([6.0, 3.0, 3.0], 16)
+    frame = pd.DataFrame(shares, columns=["mix.old", "mix.code", "mix.web"])
+    frame["loss.old"] = 2 + np.exp(-4 * shares[:, 0] - 1)
+    frame["run"], frame["params"], frame["tokens"] = frame.index.astype(str), 1_000_000, 10_000_000
+    at = fit(check_runs(frame), "exponential").at()
+    level = float(frame["loss.old"].median())
+    assert not any("hull" in text for text in critical(at, "old", "old", level).warnings)
+    found = critical(at, "old", "old", level, rest=Mixture.of({"code": 1.0})).warnings
+    assert any("outside the hull" in text and " of old" in text for text in found)
+    assert not any("of 'old'" in text for text in found)
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
