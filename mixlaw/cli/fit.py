@@ -75,7 +75,7 @@ def _describe(console: Console, law: Law) -> None:
         console.print("\ncandidates, by cross-validation over mixtures; 1 - R² of held-out losses, mean of targets")
         console.print(_candidates(law))
     if law.diagnostics.scales:
-        console.print("\nways across scales, by predicting the largest runs from smaller ones; nats per token")
+        console.print("\nways across scales, by predicting runs of so many times the params and tokens; nats per token")
         console.print(_scales(law))
     console.print(
         "\ntargets: error on held-out mixtures, noise of a run about the law, half of the mean interval; nats per token"

@@ -91,6 +91,8 @@ def run(
     console.print(f"at {in_words(at.params)} params, {in_words(at.tokens)} tokens")
     for warning in warnings:
         console.print(f"warning: {warning}")
+    if len(found.groups) == 2:
+        console.print(f"mixlaw report {law} --groups {groups} draws the front that there is without limits")
     shares = ", ".join(
         f"{name} {weight:.3f}"
         for name, weight in zip(found.groups, found.points[found.compromise].weights, strict=True)

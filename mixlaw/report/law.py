@@ -13,7 +13,7 @@ from mixlaw.optimize.optimum import Optimum
 from mixlaw.optimize.pareto import pareto
 from mixlaw.optimize.question import limits_of
 from mixlaw.report.page import Section, render
-from mixlaw.report.sections.choice import choice, mixtures_named, trade_off
+from mixlaw.report.sections.choice import choice, in_short, mixtures_named, trade_off
 from mixlaw.report.sections.coverage import coverage
 from mixlaw.report.sections.fits import the_law, who_helps
 from mixlaw.report.sections.made import fitted, made, reported
@@ -54,10 +54,15 @@ def law_page(
         sections = [] if optimum is None else [_chosen(at, optimum, path)]
         if groups:
             front = pareto(at, groups, limits_of(law, None, trust=False))
-            sections.append(trade_off(at, front, groups, named))
+            sections.append(trade_off(at, front, groups, named, "without limits"))
         sections += [_mixtures(law, law.at(), importance, named), the_law(law), who_helps(law)]
         sections.append(_made(law, path, files or {}))
-    return render(f"{path.name}: a law of {counted(len(law.domains), 'domain')}", _lead(law), sections, _in_short(law))
+    return render(
+        f"{path.name}: a law of {counted(len(law.domains), 'domain')}",
+        _lead(law),
+        sections,
+        {**({} if optimum is None else in_short(optimum)), **_in_short(law)},
+    )
 
 
 def _chosen(at: LawAtScale, optimum: Optimum, path: Path) -> Section:

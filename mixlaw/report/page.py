@@ -15,16 +15,16 @@ from mixlaw.report.style import drawn, fitting
 
 Cell = str | float | None
 
-ALONE = 1.15
+ALONE = 1.2
 """How much larger than drawn a figure that stands alone may be shown."""
 
-LEGIBLE = 0.64
-"""And how much smaller: on a phone most figures just fit, and one with many columns is moved sideways to be read."""
+LEGIBLE = 0.85
+"""And how much smaller: a phone shows most figures whole, and one with many columns is moved sideways to be read."""
 
 POINTS = 72
 """In an inch."""
 
-WIDE_PT = 450.0
+WIDE_PT = 400.0
 """Points from which on a figure needs the whole width of a printed page."""
 
 TALL = 24

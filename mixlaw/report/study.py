@@ -1,15 +1,17 @@
 """The page of a study: what was asked, what came out, and why."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from mixlaw.fitting.asked import Asked
 from mixlaw.mixture import Array
+from mixlaw.optimize.optimum import Optimum
 from mixlaw.optimize.pareto import pareto, read_groups
-from mixlaw.outcome import Outcome
+from mixlaw.outcome import CONFIDENCE, Outcome
 from mixlaw.report.page import Section, render
-from mixlaw.report.sections.choice import choice, mixtures_named, trade_off
+from mixlaw.report.sections.choice import choice, in_short, mixtures_named, trade_off
 from mixlaw.report.sections.coverage import coverage
 from mixlaw.report.sections.curves import curves
 from mixlaw.report.sections.fits import the_law, who_helps
@@ -26,6 +28,9 @@ from mixlaw.wording import in_words
 
 GROUPS = "groups.json"
 """Groups of targets in a study's folder, as `mixlaw pareto` reads them: with them the page shows the front."""
+
+SEEN = 5e-4
+"""Nats by which two predictions may differ before a reader of four decimals asks why."""
 
 FILES = (PLAN, CORPUS, MIXTURES, RUNS, LAW, OPTIMUM, FULL_RUNS)
 
@@ -67,10 +72,9 @@ def _progress(study: Study) -> str:
         return f"{done}; no law has been fitted to their losses yet."
     if not study.is_trained:
         return f"{done}, and a law was fitted to their losses; its best mixture has not been trained in full yet."
-    return (
-        f"{done}, a law was fitted to their losses, and the law's best mixture was then trained in full beside the "
-        "obvious ones."
-    )
+    trained = {} if study.full_runs is None else set(study.full_runs.frame["group"])
+    beside = " beside the obvious ones" if len(study.compared.keys() & trained) > 1 else ""
+    return f"{done}, a law was fitted to their losses, and the law's best mixture was then trained in full{beside}."
 
 
 def _in_short(study: Study) -> Mapping[str, str]:
@@ -78,9 +82,7 @@ def _in_short(study: Study) -> Mapping[str, str]:
     optimum = study.optimum
     if optimum is None:
         return {}
-    shares = sorted(optimum.mixture.as_dict().items(), key=lambda pair: -pair[1])
-    short = {"best mixture begins with": ", ".join(f"{domain} {share:.0%}" for domain, share in shares[:3])}
-    short["its loss predicted, nats"] = f"{optimum.loss:.3f} ({optimum.low:.3f} to {optimum.high:.3f})"
+    short = in_short(optimum)
     found = {outcome.name: outcome for outcome in study.outcomes}
     if "optimum" in found:
         short["its loss measured, nats"] = f"{found['optimum'].mean:.3f}"
@@ -100,13 +102,28 @@ def _answers(study: Study) -> list[Section]:
     params, tokens = study.target_scale
     at = study.law.for_choosing(params, tokens)
     limits = study.limits.ordered(study.law.domains)
-    found.append(choice(at, study.optimum, limits.cap))
+    chosen = choice(at, study.optimum, limits.cap)
+    found.append(replace(chosen, warnings=(*_outdated(study.optimum, study.outcomes), *chosen.warnings)))
     groups = study.folder / GROUPS
     if groups.is_file():
         wanted = read_groups(groups, study.law.targets)
         named = mixtures_named(study.optimum, study.law.domains)
-        found.append(trade_off(at, pareto(at, wanted, limits), wanted, named))
+        found.append(trade_off(at, pareto(at, wanted, limits), wanted, named, "under the plan's limits"))
     return found
+
+
+def _outdated(optimum: Optimum, found: Sequence[Outcome]) -> list[str]:
+    """That the optimum's own prediction is not the one the full runs are held against, which is the law's of today."""
+    now = next((outcome for outcome in found if outcome.name == "optimum"), None)
+    if now is None or optimum.objective == "worst" or optimum.interval != CONFIDENCE:
+        return []
+    said, say = (optimum.loss, optimum.low, optimum.high), (now.predicted, now.low, now.high)
+    if np.allclose(said, say, rtol=0, atol=SEEN):
+        return []
+    return [
+        f"optimum.json says {said[0]:.4f} ({said[1]:.4f} to {said[2]:.4f}), where law.json now says {say[0]:.4f} "
+        f"({say[1]:.4f} to {say[2]:.4f}): it was found with another law, or other weights; run mixlaw optimize again"
+    ]
 
 
 def _beside(study: Study) -> list[Section]:

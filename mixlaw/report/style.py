@@ -3,7 +3,7 @@
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,11 +28,20 @@ ON_ANY_GROUND = "#6e7781"
 LONG = 26
 """Characters of a name that a figure has room for."""
 
+WIDTH = 4.1
+"""Inches of a figure that stands alone: little more than a phone's, so that its type is legible there."""
+
+KEY_LETTERS = 36
+"""Characters of names that one line of a key has room for in a figure of that width."""
+
 PERCENT = FuncFormatter(lambda value, _: f"{100 * value:g}%")
 
 SETTINGS: dict[Any, Any] = {
     "font.size": 9.5,
     "font.family": "sans-serif",
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.02,
+    "figure.constrained_layout.h_pad": 0.03,
     "text.parse_math": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -48,6 +57,11 @@ SETTINGS: dict[Any, Any] = {
     "ytick.color": INK,
     "text.color": INK,
     "legend.frameon": False,
+    "legend.fontsize": 9,
+    "legend.handlelength": 1.2,
+    "legend.handletextpad": 0.3,
+    "legend.columnspacing": 1.0,
+    "legend.borderaxespad": 0.2,
     "svg.fonttype": "none",
     "svg.hashsalt": "mixlaw",
 }
@@ -66,7 +80,7 @@ def drawn(figure: Figure) -> str:
     with warnings.catch_warnings():
         # Whoever shows the page has the letters that matplotlib's own font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        figure.savefig(buffer, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], count=1, flags=re.DOTALL)
     text = re.sub(r'<g id="[a-zA-Z0-9]+_[0-9]+"', "<g", text)
@@ -103,6 +117,13 @@ def shortened(name: str, longest: int = LONG) -> str:
     return f"{name[:head]}…{name[head + 1 - longest :]}"
 
 
+def columns_of_key(names: Sequence[str]) -> int:
+    """Into how many columns a key of these names goes, at most four, above or below a figure of WIDTH."""
+    longest = max((len(shortened(name)) for name in names), default=0)
+    together = sum(len(shortened(name)) for name in names)
+    return min(len(names), 4) if together <= KEY_LETTERS else max(1, min(3, KEY_LETTERS // (longest + 3)))
+
+
 def pitch(rows: int) -> float:
     """Inches between rows of a figure: closer where there are many."""
     return 0.36 if rows <= 14 else 0.26 if rows <= 40 else 0.19
@@ -110,4 +131,4 @@ def pitch(rows: int) -> float:
 
 def small(rows: int) -> float:
     """Points of a row's label."""
-    return 9.5 if rows <= 14 else 8.5 if rows <= 40 else 7.5
+    return 9.5 if rows <= 14 else 9 if rows <= 40 else 8

@@ -157,6 +157,7 @@ def test_pareto_prints_the_front_and_writes_it(folder: Path) -> None:
     assert "loss of code" in out and "loss of web" in out
     assert "no allowed mixture lies below the straight line by over" in out
     assert "Next: choose a point" in out
+    assert "mixlaw report law.json --groups groups.json draws the front" in out
     table = pd.read_csv("front.csv")
     assert len(table) == 6 and (table["gap"] <= 1e-8).all() and (table["mix.code"] <= 0.6 + 1e-9).all()
     assert (table["loss.code"].diff().dropna() > 0).all() and (table["loss.web"].diff().dropna() < 0).all()

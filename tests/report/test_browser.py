@@ -1,4 +1,4 @@
-"""The pages in a real browser: no error on its console, nothing wider than the screen, wide or a phone's."""
+"""The pages in a real browser, wide and a phone's: no error on its console, nothing too wide or too small to read."""
 
 import html
 import re
@@ -26,12 +26,20 @@ pytestmark = pytest.mark.browser
 
 WIDTHS = (1200, 360)
 
+LEAST_PX = 8.5
+"""Of type in a figure on the narrower screen, where text around it has 16."""
+
 MEASURE = """
 <script>
+const type = (text) => {
+  const drawing = text.ownerSVGElement;
+  return parseFloat(getComputedStyle(text).fontSize) * drawing.clientWidth / drawing.viewBox.baseVal.width;
+};
 window.addEventListener("load", () => {
   const said = [...document.querySelectorAll("iframe")].map((frame) => {
     const page = frame.contentDocument.documentElement;
-    return `${frame.width}:${page.scrollWidth - page.clientWidth}`;
+    const smallest = Math.min(99, ...[...page.querySelectorAll("svg text")].map(type));
+    return `${frame.width}:${page.scrollWidth - page.clientWidth}:${smallest.toFixed(2)}`;
   });
   document.getElementById("found").textContent = said.join(" ");
 });
@@ -40,8 +48,8 @@ window.addEventListener("load", () => {
 """
 
 
-def seen(page: str, tmp_path: Path) -> tuple[dict[int, int], list[str]]:
-    """Pixels by which a page is wider than each screen, and what the browser's console said."""
+def seen(page: str, tmp_path: Path) -> tuple[dict[int, int], dict[int, float], list[str]]:
+    """Pixels by which a page is wider than each screen, those of the smallest type in its figures, and the console."""
     chromium = shutil.which("chromium")
     assert chromium, "no chromium on the path; make test-browser installs Debian's"
     frames = "".join(f'<iframe width="{w}" height="800" srcdoc="{html.escape(page)}"></iframe>' for w in WIDTHS)
@@ -52,8 +60,10 @@ def seen(page: str, tmp_path: Path) -> tuple[dict[int, int], list[str]]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     found = re.search(r'<pre id="found">([^<]*)</pre>', done.stdout)
     assert found and found[1], "the browser did not load the page"
-    wider = {int(width): int(over) for width, over in (part.split(":") for part in found[1].split())}
-    return wider, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    parts = [part.split(":") for part in found[1].split()]
+    wider = {int(width): int(over) for width, over, _ in parts}
+    smallest = {int(width): float(type_px) for width, _, type_px in parts}
+    return wider, smallest, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
 @pytest.fixture(scope="module")
@@ -87,16 +97,19 @@ def _hostile() -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("name", ["study", "law", "law of a hundred domains", "runs", "runs of a hundred domains"])
-def test_a_page_opens_without_errors_and_is_no_wider_than_the_screen(
+def test_a_page_opens_without_errors_no_wider_than_the_screen_and_legible(
     pages: dict[str, str], tmp_path: Path, name: str
 ) -> None:
-    wider, console = seen(pages[name], tmp_path)
+    wider, smallest, console = seen(pages[name], tmp_path)
     assert wider == {1200: 0, 360: 0}
     assert not console
+    assert min(smallest.values()) >= LEAST_PX
 
 
-def test_an_error_on_the_console_and_a_page_too_wide_are_noticed(tmp_path: Path) -> None:
+def test_an_error_on_the_console_a_page_too_wide_and_type_too_small_are_noticed(tmp_path: Path) -> None:
     page = "<!doctype html><body style='margin:0'><div style='width:500px'>x</div><script>console.error('no')</script>"
-    wider, console = seen(page, tmp_path)
+    drawing = "<svg viewBox='0 0 400 9' style='width:50%'><text style='font-size:10px'>x</text></svg>"
+    wider, smallest, console = seen(page + drawing, tmp_path)
     assert wider == {1200: 0, 360: 140}
+    assert smallest == {1200: 15, 360: 4.5}
     assert len(console) == 2

@@ -11,6 +11,7 @@ import pytest
 from mixlaw.errors import Refused
 from mixlaw.report.page import Section, render
 from mixlaw.report.study import GROUPS, study_page
+from mixlaw.runs import read_runs, write_runs
 from mixlaw.study import Study, open_study
 
 
@@ -38,6 +39,24 @@ def test_a_study_half_done_is_reported_as_far_as_it_is(study: Study, tmp_path: P
     page = study_page(open_study(folder))
     assert "Losses measured" in page and "no law has been fitted" in page
     assert "What came out" not in page and "The law" not in page
+
+
+def test_an_optimum_that_another_law_found_is_said_to_be_so(study: Study, page: str, tmp_path: Path) -> None:
+    assert "run mixlaw optimize again" not in page
+    folder = copytree(study.folder, tmp_path / "old")
+    content = json.loads((folder / "optimum.json").read_text())
+    (folder / "optimum.json").write_text(json.dumps(content | {"low": content["low"] - 0.01}))
+    assert "it was found with another law, or other weights; run mixlaw optimize again" in study_page(
+        open_study(folder)
+    )
+
+
+def test_a_study_whose_optimum_alone_was_trained_claims_no_more(study: Study, page: str, tmp_path: Path) -> None:
+    assert "beside the obvious ones" in page
+    folder = copytree(study.folder, tmp_path / "alone")
+    runs = read_runs(folder / "full_runs.csv")
+    write_runs(runs.where(runs.frame["group"] == "optimum").frame, folder / "full_runs.csv")
+    assert "best mixture was then trained in full." in study_page(open_study(folder))
 
 
 def test_the_same_study_makes_the_same_page(study: Study, page: str) -> None:

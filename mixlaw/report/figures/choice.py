@@ -17,11 +17,16 @@ from mixlaw.report.style import (
     ON_ANY_GROUND,
     OPTIMUM,
     PERCENT,
+    WIDTH,
+    columns_of_key,
     pitch,
     shortened,
     small,
 )
 from mixlaw.wording import in_words
+
+ON_A_PAGE = 5.6
+"""Inches of a figure for a page that is not a phone's, and has no caption."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ def predicted_and_measured(mixtures: Sequence[Measured], ink: str = INK) -> Figu
         mixtures: in the order they are shown.
         ink: of text and measurements; `ON_ANY_GROUND` for a figure that may stand on light or dark.
     """
-    figure = Figure(figsize=(5.6, 0.85 + 0.5 * len(mixtures)))
+    figure = Figure(figsize=(WIDTH, 0.6 + 0.5 * len(mixtures)))
     axes = figure.subplots()
     for place, mixture in enumerate(mixtures):
         colour = NAMED.get(mixture.name, ink)
@@ -64,7 +69,8 @@ def on_any_ground(mixtures: Sequence[Measured]) -> Figure:
     """`predicted_and_measured` with a key of its own and colours that read on light and on dark."""
     figure = predicted_and_measured(mixtures, ON_ANY_GROUND)
     axes = figure.axes[0]
-    axes.set_xlabel("weighted loss, nats per token   (bar: predicted, 90% interval; circle: measured, one a seed)")
+    axes.set_xlabel("weighted loss, nats per token\nbar: predicted, 90% interval; circle: measured, one a seed")
+    figure.set_size_inches(ON_A_PAGE, figure.get_figheight() + 0.2)
     axes.grid(color=ON_ANY_GROUND, alpha=0.25)
     for part in (axes.xaxis.label, *axes.get_xticklabels(), *axes.get_yticklabels()):
         part.set_color(ON_ANY_GROUND)
@@ -87,7 +93,7 @@ def optimum_against_baselines(
         near_optimal: smallest and largest proportion of each domain among nearly optimal mixtures.
         cap: (M,) largest proportion allowed; None where it is not known.
     """
-    figure, axes = rows_of_domains(domains)
+    figure, axes = rows_of_domains(domains, named)
     step = 27 * pitch(len(domains))
     for place, domain in enumerate(domains):
         if domain in near_optimal:
@@ -96,7 +102,7 @@ def optimum_against_baselines(
             )
         if cap is not None and cap[place] < 1:
             axes.plot([cap[place]] * 2, [place - 0.36, place + 0.36], color=INK, linewidth=1.6)
-    mark_mixtures(axes, named, size=7)
+    mark_mixtures(figure, axes, named, size=7)
     axes.set_xlabel("proportion of training tokens")
     return figure
 
@@ -110,7 +116,7 @@ def front(names: tuple[str, str], losses: Array, compromise: int, marked: Mappin
         compromise: which point is nearest to every group at its best.
         marked: losses of named mixtures.
     """
-    figure = Figure(figsize=(4.6, 3.3))
+    figure = Figure(figsize=(WIDTH, 3.3))
     axes = figure.subplots()
     axes.plot(losses[:, 0], losses[:, 1], ".-", color=NATURAL, markersize=6, label="no mixture is better in both")
     axes.plot(*losses[compromise], "o", color=NATURAL, markersize=11, markerfacecolor="none", label="compromise")
@@ -119,13 +125,13 @@ def front(names: tuple[str, str], losses: Array, compromise: int, marked: Mappin
                   markeredgecolor="white", label=shortened(name))  # fmt: skip
     axes.set_xlabel(f"loss of {shortened(names[0])}, nats per token")
     axes.set_ylabel(f"loss of {shortened(names[1])}")
-    axes.legend(fontsize=8, loc="best")
+    axes.legend(loc="best")
     return figure
 
 
 def differences(names: Sequence[str], values: Array) -> Figure:
     """Differences from a run that is named elsewhere: a bar from zero each, nats per token."""
-    figure = Figure(figsize=(5.4, 0.75 + pitch(len(names)) * len(names)))
+    figure = Figure(figsize=(WIDTH, 0.65 + pitch(len(names)) * len(names)))
     axes = figure.subplots()
     colours = [OPTIMUM if value > 0 else NATURAL for value in values]
     axes.barh(range(len(names)), values, height=0.55, color=colours, alpha=0.85)
@@ -138,7 +144,7 @@ def differences(names: Sequence[str], values: Array) -> Figure:
 
 def effective_samples(curves: Mapping[str, tuple[Array, Array]]) -> Figure:
     """How many even sequences a batch was worth, by run: tokens and effective sample sizes."""
-    figure = Figure(figsize=(5.4, 2.6))
+    figure = Figure(figsize=(WIDTH, 2.6))
     axes = figure.subplots()
     for place, (run, (tokens, size)) in enumerate(curves.items()):
         style = ("-", "--", ":", "-.")[place // len(CYCLE) % 4]
@@ -147,7 +153,7 @@ def effective_samples(curves: Mapping[str, tuple[Array, Array]]) -> Figure:
     axes.xaxis.set_major_formatter(lambda value, _: in_words(value) if value > 0 else "0")
     axes.set_xlabel("training tokens")
     axes.set_ylabel("effective sequences")
-    axes.legend(fontsize=8)
+    axes.legend()
     return figure
 
 
@@ -171,7 +177,8 @@ def over_tokens(domains: Sequence[str], tokens: Array, proportions: Array, shown
 
 
 def _layers(labels: Sequence[str], tokens: Array, layers: Sequence[Array]) -> Figure:
-    figure = Figure(figsize=(5.4, 3.0))
+    columns = columns_of_key(labels)
+    figure = Figure(figsize=(WIDTH, 2.5 + 0.2 * -(-len(labels) // columns)))
     axes = figure.subplots()
     hatches = ["", "//", r"\\", "xx"]
     stacks = axes.stackplot(tokens, *layers, labels=labels, edgecolor="white", linewidth=0.8,
@@ -184,5 +191,5 @@ def _layers(labels: Sequence[str], tokens: Array, layers: Sequence[Array]) -> Fi
     axes.xaxis.set_major_formatter(lambda value, _: in_words(value) if value > 0 else "0")
     axes.set_xlabel("training tokens")
     handles, names = axes.get_legend_handles_labels()
-    axes.legend(handles[::-1], names[::-1], loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.legend(handles[::-1], names[::-1], loc="outside lower left", ncols=columns)
     return figure

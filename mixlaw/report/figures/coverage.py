@@ -1,6 +1,6 @@
 """Which mixtures were trained on: rows of ticks for any number of domains, a triangle for three."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,16 +9,16 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from mixlaw.mixture import Array
-from mixlaw.report.style import FAINT, INK, MARKERS, NAMED, PERCENT, pitch, shortened, small
+from mixlaw.report.style import FAINT, INK, MARKERS, NAMED, PERCENT, WIDTH, columns_of_key, pitch, shortened, small
 
 HEIGHT = float(np.sqrt(3) / 2)
 """Of a triangle of unit sides."""
 
 
-def rows_of_domains(domains: Sequence[str], width: float = 5.4, key: int = 1) -> tuple[Figure, Axes]:
-    """An empty figure with a row for each domain, a percent axis, and room above for a key of so many lines."""
-    step = pitch(len(domains))
-    figure = Figure(figsize=(width, 0.75 + 0.22 * key + step * len(domains)))
+def rows_of_domains(domains: Sequence[str], named: Collection[str]) -> tuple[Figure, Axes]:
+    """An empty figure with a row for each domain, a percent axis, and room above for a key of the named mixtures."""
+    lines = -(-len(named) // max(1, columns_of_key([*named])))
+    figure = Figure(figsize=(WIDTH, 0.65 + 0.22 * lines + pitch(len(domains)) * len(domains)))
     axes = figure.subplots()
     axes.set_yticks(range(len(domains)), [shortened(domain) for domain in domains], fontsize=small(len(domains)))
     axes.set_ylim(len(domains) - 0.4, -0.6)
@@ -26,7 +26,7 @@ def rows_of_domains(domains: Sequence[str], width: float = 5.4, key: int = 1) ->
     return figure, axes
 
 
-def mark_mixtures(axes: Axes, named: Mapping[str, Array], size: float = 6.5) -> None:
+def mark_mixtures(figure: Figure, axes: Axes, named: Mapping[str, Array], size: float = 6.5) -> None:
     """Mark named mixtures (M,) on rows of domains, with a key above."""
     for place, (name, proportions) in enumerate(named.items()):
         axes.plot(
@@ -34,7 +34,7 @@ def mark_mixtures(axes: Axes, named: Mapping[str, Array], size: float = 6.5) -> 
             markeredgecolor="white", label=shortened(name), clip_on=False, zorder=4 - place / len(named),
         )  # fmt: skip
     if named:
-        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=min(len(named), 4), handletextpad=0.2)
+        figure.legend(loc="outside upper left", ncols=columns_of_key([*named]))
 
 
 def mixtures_sampled(domains: Sequence[str], sampled: Array, named: Mapping[str, Array]) -> Figure:
@@ -45,14 +45,14 @@ def mixtures_sampled(domains: Sequence[str], sampled: Array, named: Mapping[str,
         sampled: (n, M) proportions of the runs.
         named: mixtures to mark, (M,) each.
     """
-    figure, axes = rows_of_domains(domains)
+    figure, axes = rows_of_domains(domains, named)
     strength = float(np.clip(12 / np.sqrt(len(sampled)), 0.25, 1.0))
     for place in range(len(domains)):
         axes.plot(
             sampled[:, place], np.full(len(sampled), place), "|", color=FAINT, alpha=strength,
             markersize=30 * pitch(len(domains)), markeredgewidth=1.1,
         )  # fmt: skip
-    mark_mixtures(axes, named)
+    mark_mixtures(figure, axes, named)
     axes.set_xlabel("proportion of training tokens")
     return figure
 
@@ -69,7 +69,7 @@ def triangle(
         named: mixtures to mark, (3,) each.
         field: predicted losses at the mixtures of `grid_of_triangle`, drawn as bands of 12 levels; None for none.
     """
-    figure = Figure(figsize=(5.2, 4.5))
+    figure = Figure(figsize=(WIDTH, 4.4))
     axes = figure.subplots()
     known = np.isfinite(losses)
     shades: dict[str, Any] = {"cmap": "cividis"}
@@ -101,9 +101,9 @@ def triangle(
     axes.set_aspect("equal")
     axes.set_axis_off()
     if named:
-        axes.legend(loc="upper left", bbox_to_anchor=(-0.05, 1.02))
+        figure.legend(loc="outside upper left", ncols=columns_of_key([*named]))
     if drawn is not None:
-        figure.colorbar(drawn, ax=axes, shrink=0.7, label="weighted loss, nats per token")
+        figure.colorbar(drawn, ax=axes, location="bottom", shrink=0.8, aspect=30, label="weighted loss, nats per token")
     return figure
 
 

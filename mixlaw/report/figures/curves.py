@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from mixlaw.mixture import Array
-from mixlaw.report.style import FAINT, NAMED, NATURAL, OPTIMUM, pitch, shortened, small
+from mixlaw.report.style import FAINT, NAMED, NATURAL, OPTIMUM, WIDTH, pitch, shortened, small
 from mixlaw.wording import in_words
 
 
@@ -47,7 +47,7 @@ def ceiling(curves: Sequence[Curve]) -> float:
 
 
 def _panel(curves: Sequence[Curve], reach: tuple[float, float]) -> Figure:
-    figure = Figure(figsize=(2.7, 2.6))
+    figure = Figure(figsize=(2.3, 2.4))
     axes = figure.subplots()
     labelled: set[str] = set()
     strength = float(np.clip(8 / np.sqrt(len(curves)), 0.2, 0.75))
@@ -68,7 +68,7 @@ def _panel(curves: Sequence[Curve], reach: tuple[float, float]) -> Figure:
     axes.set_title(f"{in_words(curves[0].params)} parameters")
     axes.set_xlabel("tokens")
     if labelled - {""}:
-        axes.legend(fontsize=8, frameon=True, framealpha=0.85, edgecolor="none")
+        axes.legend(frameon=True, framealpha=0.85, edgecolor="none")
     return figure
 
 
@@ -79,7 +79,7 @@ def final_losses(targets: Sequence[str], losses: Array) -> Figure:
         targets: V names.
         losses: (n, V) of each run at one size and token count, nats per token; NaN = not measured.
     """
-    figure = Figure(figsize=(5.4, 0.75 + pitch(len(targets)) * len(targets)))
+    figure = Figure(figsize=(WIDTH, 0.65 + pitch(len(targets)) * len(targets)))
     axes = figure.subplots()
     for place in range(len(targets)):
         known = losses[np.isfinite(losses[:, place]), place]

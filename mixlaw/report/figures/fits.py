@@ -9,13 +9,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mixlaw.mixture import Array
-from mixlaw.report.style import FAINT, INK, NATURAL, OPTIMUM, pitch, shortened, small
+from mixlaw.report.style import FAINT, INK, NATURAL, OPTIMUM, WIDTH, pitch, shortened, small
 
 STRONGEST = 0.95
 """Quantile of the sizes in a matrix at which colours end."""
 
-NAME_PT = 7
+NAME_PT = 8
 """Points of the name of a run."""
+
+LETTER = 0.08
+"""Inches of a letter of a label, about."""
 
 OUT = 1.0
 """Residuals beyond this many half-widths of the interval are outside it."""
@@ -46,8 +49,8 @@ def against_measured(target: str, predicted: Array, half: Array, measured: Array
         )  # fmt: skip
     _square(axes, np.concatenate([predicted, measured]))
     error = float(np.sqrt(np.mean((predicted - measured) ** 2)))
-    axes.set_title(f"{shortened(target, 20)}\nerror {error:.4f}", fontsize=9)
-    axes.tick_params(labelsize=8)
+    axes.set_title(f"{shortened(target, 20)}\nerror {error:.4f}", fontsize=9.5)
+    axes.tick_params(labelsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.yaxis.set_major_locator(MaxNLocator(3))
     return figure
@@ -73,7 +76,7 @@ def residuals(targets: Sequence[str], left: Array, half: Array, runs: Sequence[s
         half: (n, V) half-widths of the intervals.
         runs: n names.
     """
-    figure = Figure(figsize=(5.4, 0.75 + pitch(len(targets)) * len(targets)))
+    figure = Figure(figsize=(WIDTH, 0.65 + pitch(len(targets)) * len(targets)))
     axes = figure.subplots()
     below, above = "", ""
     for place in range(len(targets)):
@@ -104,12 +107,13 @@ def _name(axes: Axes, name: str, value: float, place: int) -> None:
     side, gap = ("right", -4) if value < 0 else ("left", 4)
     axes.annotate(
         name, (value, place), xytext=(gap, 0), textcoords="offset points", ha=side, va="center",
-        fontsize=NAME_PT, color=INK,
+        fontsize=NAME_PT, color=INK, bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
     )  # fmt: skip
 
 
 def _make_room(figure: Figure, axes: Axes, below: str, above: str) -> None:
     """Widen the axis by what the longest names at its ends take."""
+    figure.draw_without_rendering()  # else the axes do not have their place yet
     low, high = axes.get_xlim()
     across = 72 * figure.get_figwidth() * axes.get_position().width
     shares = [(4 + 0.6 * NAME_PT * len(name)) / across if name else 0.0 for name in (below, above)]
@@ -131,27 +135,29 @@ def matrix(
         label: of the colours.
     """
     many = len(targets) > 30
-    step = 0.2 if many else 0.52
-    figure = Figure(figsize=(1.9 + step * len(targets), 0.9 + max(pitch(len(domains)) * 0.85, 0.17) * len(domains)))
+    rows, columns = [shortened(domain) for domain in domains], [shortened(target, 18) for target in targets]
+    slanted = LETTER * np.array([0.5 + len(columns[-1]), 0.5 + max(map(len, columns))])
+    room = LETTER * max(map(len, rows)) + 0.75 * slanted[0], 0.6 + 0.65 * slanted[1]
+    height = max(pitch(len(domains)) * 0.85, 0.17) * len(domains)
+    figure = Figure(figsize=(room[0] + max((0.2 if many else 0.48) * len(targets), 1.6), room[1] + height))
     axes = figure.subplots()
     # A few large effects, a domain's own most of all, are not to leave the others without colour.
     limit = float(np.nanquantile(np.abs(values), STRONGEST)) or 1.0
     image = axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
-    axes.set_xticks(range(len(targets)), [shortened(target, 18) for target in targets], rotation=40, ha="left",
-                    rotation_mode="anchor", fontsize=6.5 if many else 8.5)  # fmt: skip
+    axes.set_xticks(range(len(targets)), columns, rotation=40, ha="left", rotation_mode="anchor",
+                    fontsize=7.5 if many else 9.5)  # fmt: skip
     axes.xaxis.tick_top()
-    axes.set_yticks(range(len(domains)), [shortened(domain) for domain in domains], fontsize=small(len(domains)))
+    axes.set_yticks(range(len(domains)), rows, fontsize=small(len(domains)))
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     if not many:
         for row, column in np.ndindex(values.shape):
             _cell(axes, row, column, float(values[row, column]), bool(sure[row, column]), limit, decimals)
-    room = 1 / figure.get_figheight()
     ends: Literal["both", "neither"] = "both" if np.nanmax(np.abs(values)) > limit else "neither"
     figure.colorbar(
-        image, ax=axes, label=label, location="bottom", shrink=0.8, aspect=30, fraction=0.25 * room, pad=0.2 * room,
-        extend=ends,
+        image, ax=axes, label=label, location="bottom", shrink=0.8, aspect=30, extend=ends,
+        pad=0.05 / figure.get_figheight(),
     )  # fmt: skip
     return figure
 
@@ -163,5 +169,5 @@ def _cell(axes: Axes, row: int, column: int, value: float, sure: bool, limit: fl
     colour = ("white" if strong else INK) if sure else ("#dfe5ec" if strong else "#6e7781")
     weight = "bold" if sure else "normal"
     axes.text(
-        column, row, f"{value:+.{decimals}f}", ha="center", va="center", color=colour, fontsize=7.5, fontweight=weight
+        column, row, f"{value:+.{decimals}f}", ha="center", va="center", color=colour, fontsize=8, fontweight=weight
     )

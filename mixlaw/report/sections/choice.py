@@ -20,6 +20,18 @@ def mixtures_named(optimum: Optimum, domains: tuple[str, ...]) -> dict[str, Arra
     return named | {name: baseline.mixture.aligned(domains) for name, baseline in optimum.baselines.items()}
 
 
+def in_short(optimum: Optimum) -> dict[str, str]:
+    """The chosen mixture and its predicted loss, for a reader in a hurry."""
+    shares = sorted(optimum.mixture.as_dict().items(), key=lambda pair: -pair[1])
+    what = "largest loss" if optimum.objective == "worst" else "loss"
+    return {
+        "best mixture begins with": ", ".join(f"{domain} {share:.0%}" for domain, share in shares[:3]),
+        f"its {what} predicted at {in_words(optimum.predicted_params)} parameters, {optimum.interval:.0%} interval": (
+            f"{optimum.loss:.3f} ({optimum.low:.3f} to {optimum.high:.3f})"
+        ),
+    }
+
+
 def choice(at: LawAtScale, optimum: Optimum, cap: Array | None = None) -> Section:
     """The chosen mixture, its proof, what holds it back, and what each target gains or loses by it.
 
@@ -97,7 +109,7 @@ def _by_target(at: LawAtScale, named: Mapping[str, Array], optimum: Optimum) -> 
 
 
 def trade_off(
-    at: LawAtScale, found: Front, groups: Mapping[str, Mapping[str, float]], named: Mapping[str, Array]
+    at: LawAtScale, found: Front, groups: Mapping[str, Mapping[str, float]], named: Mapping[str, Array], under: str
 ) -> Section:
     """What one group of targets must lose for another to gain.
 
@@ -106,6 +118,7 @@ def trade_off(
         found: the front.
         groups: name -> weights of its targets.
         named: mixtures to mark, (M,) each.
+        under: what the mixtures are limited by, in words.
     """
     importance = np.array([weights_of(groups[group], at.law.targets) for group in found.groups])
     marked = {name: importance @ at.law.predict(mixture[None])[0] for name, mixture in named.items()}
@@ -117,7 +130,7 @@ def trade_off(
         figures = [
             Drawing.of(
                 front(names, losses, found.compromise, places),
-                "Each point is the best mixture for some weighing of the two groups; none allowed lies below the line.",
+                "Each point is the best mixture for some weighing of the two groups; no other lies below the line.",
             )
         ]
     table = found.table()
@@ -126,7 +139,10 @@ def trade_off(
     listed = ", ".join(f"{group} ({', '.join(members)})" for group, members in groups.items())
     return Section(
         title="What one group must lose for another to gain",
-        paragraphs=[f"{counted(len(found.points), 'mixture')} that no allowed one beats in every group: {listed}."],
+        paragraphs=[
+            f"{counted(len(found.points), 'mixture')} that no other beats in every group, {under}, at "
+            f"{in_words(at.params)} parameters and {in_words(at.tokens)} tokens: {listed}."
+        ],
         figures=figures,
         tables=[Table.of(columns, rows, caption="the front", folded=True)],
     )

@@ -7,6 +7,7 @@ from scipy.special import stdtrit
 
 from mixlaw.errors import Refused
 from mixlaw.fitting.choose import folds_of, held_out
+from mixlaw.fitting.choose_scale import ScaleCandidate
 from mixlaw.fitting.diagnose import INTERVAL
 from mixlaw.fitting.law import Law
 from mixlaw.mixture import Array
@@ -169,12 +170,22 @@ def _scales(law: Law) -> list[Table]:
             way.tokens_ratio,
             way.rmse,
             way.bias,
-            f"refused: {way.refused}" if way.refused else "chosen" if way.scale == law.scale else "",
+            _standing(way, law.scale),
         ]
         for way in law.diagnostics.scales
     ]
-    caption = "ways across scales, by predicting the largest runs from smaller ones"
+    caption = (
+        "ways across scales, by predicting runs of so many times the params and tokens from smaller or shorter ones"
+    )
     return [Table.of(columns, rows, chosen=law.scale, caption=caption)]
+
+
+def _standing(way: ScaleCandidate, chosen: str) -> str:
+    """What came of a way across scales, in words."""
+    if way.refused:
+        return f"refused: {way.refused}"
+    said = ["chosen"] if way.scale == chosen else []
+    return ", ".join([*said, "no backtest: too few sizes or checkpoints"] if way.rmse is None else said)
 
 
 def who_helps(law: Law) -> Section:
@@ -191,7 +202,7 @@ def who_helps(law: Law) -> Section:
         ],
         figures=[
             Drawing.of(
-                matrix(law.domains, law.targets, 1000 * effect, sure, 1, "thousandths of a nat for one point more"),
+                matrix(law.domains, law.targets, 1000 * effect, sure, 1, "thousandths of a nat\nfor one point more"),
                 "Blue: more of the domain (row) lowers the loss of the target (column). Pale type: the runs do not "
                 f"tell the sign with {INTERVAL:.0%} confidence.",
             )
