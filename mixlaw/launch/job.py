@@ -19,7 +19,7 @@ from mixlaw.train.checkpoint import Checkpoint
 from mixlaw.train.device import Compute, compute_of
 from mixlaw.train.loop import ARITHMETIC, PackRun, Reports
 from mixlaw.train.members import Member, Setting
-from mixlaw.train.model import Buffers, named
+from mixlaw.train.model import Buffers, of_member
 from mixlaw.train.pretrained import save_llama
 from mixlaw.train.processes import Processes, together
 from mixlaw.train.readings import Row
@@ -220,9 +220,7 @@ def reference_of(job: Job) -> Path | None:
 
 
 def _save_models(job: Job, run: PackRun, buffers: Buffers) -> None:
-    weights = named(run.layout, *buffers)
     for index, member in enumerate(job.members):
         if run.alive[index]:
-            own = {name: weight[index].detach().cpu() for name, weight in weights.items()}
-            place = models_folder(job.folder) / member.run
-            save_llama(place, run.layout, own, run.corpus, job.setting.training.sequence_length)
+            place, weights = models_folder(job.folder) / member.run, of_member(run.layout, buffers, index)
+            save_llama(place, run.layout, weights, run.corpus, job.setting.training.sequence_length)

@@ -34,10 +34,6 @@ class Shape:
         attention, feed_forward, norms = 4 * self.width**2, 3 * self.width * self.inner, 2 * self.width
         return self.layers * (attention + feed_forward + norms) + self.width
 
-    def total_params(self, vocabulary: int) -> int:
-        """Every parameter, with an embedding and a head of `vocabulary` rows each."""
-        return self.params + 2 * vocabulary * self.width
-
     def flops_per_token(self, vocabulary: int, sequence_length: int) -> float:
         """Floating-point operations of one training token, forward and backward.
 

@@ -110,6 +110,11 @@ def views(sizes: Mapping[str, tuple[int, ...]], buffer: Tensor) -> dict[str, Ten
     return {name: piece.view(-1, *size) for (name, size), piece in zip(sizes.items(), pieces, strict=True)}
 
 
+def of_member(layout: Layout, buffers: Buffers, index: int) -> dict[str, Tensor]:
+    """One member's weights by name, on the CPU, without a gradient."""
+    return {name: weight[index].detach().cpu() for name, weight in named(layout, *buffers).items()}
+
+
 def rotary(length: int, width: int, device: torch.device, dtype: torch.dtype) -> Turn:
     """Cosines and sines of the rotary positions, each (length, width of a head)."""
     frequency = ROTARY_BASE ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)

@@ -11,7 +11,6 @@ from mixlaw.train.model import (
     Layout,
     Turn,
     initial_weights,
-    named,
     pack_loss,
     token_losses,
     weighable_token_losses,
@@ -109,9 +108,3 @@ class Pack(Network):
         """See `Network.whole`."""
         matrices, others = parts
         return matrices, others
-
-    def member(self, index: int) -> dict[str, Tensor]:
-        """One member's weights by name, as copies on the CPU."""
-        return {
-            name: weight[index].detach().cpu().clone() for name, weight in named(self.layout, *self.buffers).items()
-        }

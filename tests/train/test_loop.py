@@ -21,7 +21,7 @@ from mixlaw.train.device import Compute
 from mixlaw.train.ladder import Shape
 from mixlaw.train.loop import PackRun
 from mixlaw.train.members import Member, Setting
-from mixlaw.train.model import token_losses
+from mixlaw.train.model import of_member, token_losses
 from mixlaw.train.pretrained import save_llama
 
 CPU = Compute(torch.device("cpu"))
@@ -116,7 +116,7 @@ def test_a_run_goes_on_from_the_weights_of_a_model(tiny_corpus: Path, tmp_path: 
     asked, corpus = setting(tiny_corpus, schedule="wsd"), open_corpus(tiny_corpus)
     first = PackRun([member("d", DIGITS, 1)], asked, corpus, CPU, Heard())
     first.train()
-    save_llama(tmp_path / "model", first.layout, first.pack.member(0), corpus, 32)
+    save_llama(tmp_path / "model", first.layout, of_member(first.layout, first.pack.buffers, 0), corpus, 32)
     heard = Heard()
     onward = replace(asked, initial=tmp_path / "model")
     second = PackRun([member("p", (0.05, 0.05, 0.9), 2), member("m", MIXED, 3)], onward, corpus, CPU, heard)

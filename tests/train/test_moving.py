@@ -24,7 +24,7 @@ from mixlaw.train.feed import Batch, Feed
 from mixlaw.train.ladder import Shape
 from mixlaw.train.loop import PackRun
 from mixlaw.train.members import Member, Setting, Stage
-from mixlaw.train.model import named, pack_loss, token_losses
+from mixlaw.train.model import named, of_member, pack_loss, token_losses
 from mixlaw.train.movers import DogeMover, GrapeMover
 from mixlaw.train.passes import Passes, Slope
 from mixlaw.train.pretrained import load_llama, save_llama
@@ -350,7 +350,7 @@ def test_doremi_weighs_by_the_excess_over_its_reference_token_by_token(setting: 
 
 def test_a_model_that_was_saved_is_the_reference_that_is_loaded(setting: Setting, tmp_path: Path) -> None:
     run, _ = run_of(setting, member())
-    save_llama(tmp_path / "model", run.layout, run.pack.member(0), run.corpus, 32)
+    save_llama(tmp_path / "model", run.layout, of_member(run.layout, run.pack.buffers, 0), run.corpus, 32)
     for ours, theirs in zip(load_llama(tmp_path / "model", run.layout), run.pack.buffers, strict=True):
         assert torch.equal(ours, theirs)
 

@@ -17,7 +17,7 @@ from mixlaw.corpus.shards import open_corpus
 from mixlaw.errors import Refused
 from mixlaw.train.device import Compute
 from mixlaw.train.ladder import Shape
-from mixlaw.train.model import Layout
+from mixlaw.train.model import Layout, of_member
 from mixlaw.train.pack import Pack
 from mixlaw.train.parallel import parallel
 from mixlaw.train.pretrained import save_llama
@@ -136,7 +136,7 @@ def corpus(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     shutil.copytree(tiny_corpus, folder / "corpus")
     pack = Pack.of(WEIGHTS, [7], torch.device("cpu"), torch.float32)
-    save_llama(folder / "model", WEIGHTS, pack.member(0), open_corpus(tiny_corpus), 32)
+    save_llama(folder / "model", WEIGHTS, of_member(WEIGHTS, pack.buffers, 0), open_corpus(tiny_corpus), 32)
     return folder / "corpus"
 
 
