@@ -7,10 +7,9 @@ SIZES = {"T": 1e12, "B": 1e9, "M": 1e6, "k": 1e3}
 
 def in_words(count: float) -> str:
     """A count of tokens or parameters with a letter for its size: 850 -> 850, 1.2e6 -> 1.2M, 4e12 -> 4T."""
-    for letter, size in SIZES.items():
-        if count >= size:
-            return f"{count / size:.3g}{letter}"
-    return f"{count:.3g}"
+    rounded = float(f"{count:.3g}")  # chooses the letter, since 999.6M is 1B
+    letter, size = next(((letter, size) for letter, size in SIZES.items() if rounded >= size), ("", 1.0))
+    return f"{float(f'{count / size:.3g}'):g}{letter}"
 
 
 def from_words(text: str) -> float | None:

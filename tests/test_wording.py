@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mixlaw.limits import Limits
 from mixlaw.wording import counted, from_words, in_words, is_are
@@ -21,6 +23,12 @@ def test_one_is_one_and_all_else_is_many(count: float, said: str) -> None:
 def test_counts_of_tokens_have_letters() -> None:
     assert [in_words(count) for count in (850, 1.2e6, 4e12)] == ["850", "1.2M", "4T"]
     assert (is_are(1), is_are(2)) == ("is", "are")
+
+
+@given(st.floats(1, 1e17))
+def test_a_count_in_words_has_three_digits_and_no_exponent(count: float) -> None:
+    assert re.fullmatch(r"[0-9.]+[kMBT]?", in_words(count))
+    assert from_words(in_words(count)) == pytest.approx(count, rel=5.1e-3)
 
 
 @pytest.mark.parametrize(
