@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from mixlaw.errors import Refused
+from mixlaw.errors import Refused, naming
 from mixlaw.files import read_text
 from mixlaw.launch_plan import Launch
 from mixlaw.online import Online
@@ -195,7 +195,7 @@ class Plan(Section):
     """
 
     name: str
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     corpus: Corpus
     design: Design = Design()
     training: Training = Training()
@@ -292,7 +292,8 @@ def _content(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise Refused(f"{path}: base is {base!r}; name a plan in the same folder")
     if path.with_name(base) in (path, *above):
         raise Refused(f"{path}: its base '{base}' leads back to itself; name the plan that it changes")
-    return _merged(_content(path.with_name(base), (path, *above)), content)
+    with naming(f"{path}: its base"):
+        return _merged(_content(path.with_name(base), (path, *above)), content)
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
