@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help demo test test-slow test-browser notebooks quotes docs test-gpu test-slurm test-ray test-consumers test-consumers-312 test-consumers-source bench-published bench-migration bench-laws bench-priors bench-read-outs bench-surfaces bench-tokens bench-optimum bench-designs bench-order bench-swarm bench-online
+.PHONY: help demo test test-slow test-browser notebooks quotes docs test-gpu test-slurm test-ray test-consumers test-consumers-312 test-consumers-source bench-published bench-migration bench-laws bench-priors bench-few-runs bench-read-outs bench-surfaces bench-tokens bench-optimum bench-designs bench-order bench-swarm bench-online
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -124,6 +124,9 @@ bench-laws: $(VENV)/installed  ## laws at one scale, intervals and comparisons b
 
 bench-priors: $(VENV)/installed  ## the priors of the laws halved and doubled, by cross-validation
 	$(BIN)/python benchmarks/priors.py
+
+bench-few-runs: $(VENV)/installed  ## errors and intervals of laws fitted to 4 to 36 mixtures
+	$(BIN)/python benchmarks/few_runs.py
 
 bench-surfaces: $(VENV)/installed  ## laws over mixture, size and tokens beside Chinchilla, additive and joint
 	$(BIN)/python benchmarks/surfaces.py

@@ -118,22 +118,40 @@ def designs(
 
 
 def regret_by_count(title: str, truth: Truth, choices: Mapping[str, Design], kind: str = LAW) -> list[str]:
-    """Mean regret over repeats by design and count, for single targets and for all equally; and the runs needed."""
+    """Mean regret over repeats by design and count: of single targets together and one by one, and of all equally."""
     single = [name for name in truth.weights if name != "mean"]
-    means: dict[str, dict[str, list[float]]] = {"single targets": {}, "all targets equally": {}}
+    means: dict[str, dict[str, list[float]]] = {name: {} for name in truth.weights}
     for name, design in choices.items():
-        for table in means.values():
-            table[name] = []
+        found = []
         for count in COUNTS:
-            found = [truth.regrets(design(count, seed), seed, kind) for seed in range(REPEATS)]
-            means["single targets"][name].append(float(np.mean([[one[t] for t in single] for one in found])))
-            means["all targets equally"][name].append(float(np.mean([one["mean"] for one in found])))
+            found.append([truth.regrets(design(count, seed), seed, kind) for seed in range(REPEATS)])
             print(f"  {title}: {name}, {count} runs", file=sys.stderr, flush=True)
+        for target, table in means.items():
+            table[name] = [float(np.mean([one[target] for one in repeats])) for repeats in found]
+    together = {name: list(np.mean([means[target][name] for target in single], axis=0)) for name in choices}
     sections = [f"## {title}"]
-    for asked, table in means.items():
+    for asked, table in (("single targets", together), ("all targets equally", means["mean"])):
         shown = markdown([f"{asked}: runs", *map(str, COUNTS)], [[name, *row] for name, row in table.items()])
         sections += [shown, _needed(table)]
-    return sections
+    rivals = [name for name in choices if name.startswith("RegMix")]
+    return [*sections, *(_by_target(truth, {target: means[target] for target in single}, rival) for rival in rivals)]
+
+
+def _by_target(truth: Truth, means: Mapping[str, Mapping[str, Sequence[float]]], rival: str) -> str:
+    """Runs that the default and a rival need for each target alone, those that both find with the fewest left out."""
+    rows: list[list[str]] = []
+    for target, table in means.items():
+        needed = [[runs_needed(COUNTS, table[name], level) for name in ("default", rival)] for level in LEVELS]
+        if any(runs != COUNTS[0] for pair in needed for runs in pair):
+            largest = float(_best(truth.law, truth.limits, truth.weights[target]).max())
+            cells = [f"{_count(ours)} / {_count(theirs)} {_ratio(ours, theirs)}" for ours, theirs in needed]
+            rows.append([target, f"{largest:.2f}", *cells])
+    header = [f"default / {rival}: target", "largest share of its best mixture", *(f"{level:g}" for level in LEVELS)]
+    return markdown(header, rows)
+
+
+def _count(runs: float | None) -> str:
+    return "more" if runs is None else f"{runs:.0f}"
 
 
 def _needed(table: Mapping[str, list[float]]) -> str:
@@ -141,7 +159,7 @@ def _needed(table: Mapping[str, list[float]]) -> str:
     rows: list[list[str]] = []
     for name, regrets in table.items():
         needed = [runs_needed(COUNTS, regrets, level) for level in LEVELS]
-        rows.append([name, *("more" if runs is None else f"{runs:.0f}" for runs in needed)])
+        rows.append([name, *map(_count, needed)])
     ours = [runs_needed(COUNTS, table["default"], level) for level in LEVELS]
     for theirs in (name for name in table if name.startswith("RegMix")):
         other = [runs_needed(COUNTS, table[theirs], level) for level in LEVELS]

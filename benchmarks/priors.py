@@ -26,6 +26,8 @@ PRIORS: tuple[tuple[ModuleType, str], ...] = (
     (reciprocal, "EXPONENT_SPREAD"),
     (reciprocal, "SHARED_SPREAD"),
     (reciprocal, "OUTER_SPREAD"),
+    (reciprocal, "GAP"),
+    (reciprocal, "GAP_SPREAD"),
     (reciprocal, "VERTEX_LEVEL"),
     (reciprocal, "VERTEX_SPREAD"),
     (exponential, "HUBER"),
