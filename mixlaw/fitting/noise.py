@@ -84,7 +84,8 @@ def correlation_of(residuals: Array, measured: NDArray[np.bool_]) -> Array:
     mean = float(sample[apart].mean())
     doubt = float(((1 - sample**2) ** 2 / np.maximum(both - 1, 1.0))[apart].sum())
     spread = float(((sample - mean) ** 2)[apart].sum())
-    shrunk = np.where(apart, mean + max(0.0, 1 - doubt / max(spread, np.finfo(float).tiny)) * (sample - mean), 1.0)
+    kept = 1 - doubt / spread if spread > doubt else 0.0
+    shrunk = np.where(apart, mean + kept * (sample - mean), 1.0)
     # Blanks make pairs rest on different runs; the nearest matrix without negative eigenvalues is a correlation again.
     values, vectors = np.linalg.eigh(shrunk)
     nearest = vectors * np.maximum(values, 0.0) @ vectors.T

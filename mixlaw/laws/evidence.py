@@ -150,7 +150,7 @@ def most_probable(curve: Curve, starts: Array, losses: Array, prior: Prior, hube
     """
     frame = _Frame.of(losses, prior, huber)
     theta, noise = _best_start(curve, starts, frame)
-    exact, targets = noise <= EXACT * frame.spread, len(noise)
+    exact, short, targets = noise <= EXACT * frame.spread, frame.count < theta.shape[1], len(noise)
     objective, freedom, converged = np.empty(targets), np.empty(targets), np.zeros(targets, dtype=bool)
     residuals = np.empty((targets, frame.losses.shape[1]))
     fixed_point = _FixedPoint.fresh(noise)
@@ -163,13 +163,15 @@ def most_probable(curve: Curve, starts: Array, losses: Array, prior: Prior, hube
         objective[active], converged[active] = minimum.objective, minimum.converged
         freedom[active] = part.count - _decided(curve, problem, minimum, part.runs)
         update = part.noise(noise[active], minimum.residuals, freedom[active])
+        trusted = part.spread * believed(update / part.spread, freedom[active])
+        update = np.where(short[active], trusted, update)
         noise[active], settled = fixed_point.step(active, update, part.spread)
         active = active[~settled]
         if not len(active):
             break
     converged[active] = False
     freedom = np.where(~exact & (noise < VANISHED * frame.spread) & (freedom < SPENT), 0.0, freedom)
-    noise = np.where(exact, noise, frame.spread * _believed(noise / frame.spread, freedom))
+    noise = np.where(exact | short, noise, frame.spread * believed(noise / frame.spread, freedom))
     end = Minimum(theta, objective, residuals, converged, np.zeros(targets, dtype=np.intp))
     return _posterior(curve, end, frame.problem(noise), noise, freedom, frame.runs)
 
@@ -267,7 +269,7 @@ class _FixedPoint:
         return np.exp(self.at[active]), settled
 
 
-def _believed(plain: Array, freedom: Array) -> Array:
+def believed(plain: Array, freedom: Array) -> Array:
     """What the prior makes of noise estimated with some freedom, both (V,); noises as shares of the losses' deviation.
 
     With u = log(noise / plain) the rule is k (exp(-2 u) - 1) = u + d for k = freedom t² and d = log(plain / s0), which

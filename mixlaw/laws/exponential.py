@@ -1,6 +1,6 @@
 """The exponential mixing law of Ye et al. (2024, arXiv 2403.16952): the paper's M4."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -43,6 +43,11 @@ STEEPEST = 5000.0
 """Bound of a slope dloss/dr_j at the worst run, in ranges of the losses: where the first trace of a domain removes all
 it can, the best slope is infinite, and the bound keeps it a number."""
 
+LEAST_KNOWN = 20.0
+"""Standard deviation, for intervals alone, of each exponent u_j, and of kappa as a multiple of itself or of 1 / range:
+where exp(u . r) has faded at a vertex, or all runs are of one domain each, nothing decides them, and slopes do not tell
+what changes so large as that would do elsewhere."""
+
 UNBOUNDED = 40.0
 """Slope, as t_j of exp(t . r) less their mean, beyond which the fit says that a direction is unbounded."""
 
@@ -79,7 +84,7 @@ class Exponential(MixingLaw):
         found = most_probable(curve, starts, runs.losses - top, _prior(count, runs.losses), HUBER)
         kappa = found.theta[:, :1]
         law = cls(domains, targets, top - 1 / kappa[:, 0], kappa * found.theta[:, 1:] - np.log(kappa), top)
-        return found.fit(law, runs, _said(domains, found))
+        return _least_known(found, ranges(runs.losses)).fit(law, runs, _said(domains, found))
 
     def predict(self, proportions: Array) -> Array:
         """Losses (n, V) of mixtures (n, M)."""
@@ -248,6 +253,17 @@ def _prior(domains: int, losses: Array) -> Prior:
         anchors=np.zeros((targets, domains)),
         anchor_spread=vertex_spread(losses, domains, VERTEX_SPREAD, VERTEX_FADING),
     )
+
+
+def _least_known(found: Posterior, span: Array) -> Posterior:
+    """The same fit, its parameters known to within `LEAST_KNOWN` at least; span (V,) in nats. It moves no parameter."""
+    kappa, precision = found.theta[:, :1], found.precision.copy()
+    scale = np.column_stack(
+        [np.maximum(kappa, 1 / span[:, None]), np.repeat(1 / kappa, precision.shape[1] - 1, axis=1)]
+    )
+    every = np.arange(precision.shape[1])
+    precision[:, every, every] += (found.noise[:, None] / (LEAST_KNOWN * scale)) ** 2
+    return replace(found, precision=precision)
 
 
 def _said(domains: tuple[str, ...], found: Posterior) -> list[list[str]]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mixlaw.laws.base import MixingFit, MixingLaw
 from mixlaw.laws.measured import Measured, distinct_runs
-from mixlaw.mixture import Array
+from mixlaw.mixture import Array, groups_of
 
 FEWEST_MIXTURES = 4
 """Mean, amplitude, length and noise are estimated."""
@@ -117,17 +117,31 @@ def _process(runs: Measured, target: int) -> _Process:
         said.append("a scale of the process stopped at its bound or did not converge")
     amplitude, length, noise = np.exp(regressor.kernel_.theta)
     covariance = regressor.kernel_.k1(rows)
-    total = covariance + (noise + regressor.alpha) * np.eye(len(rows))
+    inverse = np.linalg.inv(covariance + (noise + regressor.alpha) * np.eye(len(rows)))
+    solved = inverse @ (losses - mean)
     weights = np.zeros(len(measured))
-    weights[measured] = amplitude * scale * np.linalg.solve(total, (losses - mean) / scale)
-    freedom = len(rows) - 1 - float(np.trace(np.linalg.solve(total, covariance)))
-    residuals = losses - mean - covariance @ weights[measured] / amplitude
+    weights[measured] = amplitude * solved
     return _Process(
         mean=mean,
         length=float(length),
         weights=weights,
-        noise=float(np.sqrt((residuals**2).sum() / max(freedom, 1.0))),
-        freedom=max(freedom, 1.0),
-        objective=float((residuals**2).sum()),
+        noise=float(np.sqrt((_held_out_errors(rows, inverse, solved) ** 2).mean())),
+        freedom=float(len(rows) - 1),
+        objective=float(((losses - mean - covariance @ solved) ** 2).sum()),
         said=tuple(said),
     )
+
+
+def _held_out_errors(rows: Array, inverse: Array, solved: Array) -> Array:
+    """(n,) errors at each run of the process with the same scales that has not seen the runs of its mixture.
+
+    A process passes through its runs where it takes their noise for shape, so what it leaves of them tells nothing.
+    With K the covariance of the runs, the errors of those of one mixture are (K^-1)_gg^-1 (K^-1 y)_g, which for a
+    single run is equation 5.12 of Rasmussen & Williams (2006).
+    """
+    errors = np.empty(len(rows))
+    mixtures = groups_of(rows)
+    for mixture in np.unique(mixtures):
+        held = np.flatnonzero(mixtures == mixture)
+        errors[held] = np.linalg.solve(inverse[np.ix_(held, held)], solved[held])
+    return errors

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from mixlaw.laws.base import Curvature, MixingFit, MixingLaw
+from mixlaw.laws.evidence import believed
 from mixlaw.laws.levenberg import Mask
 from mixlaw.laws.measured import Measured, distinct_runs
 from mixlaw.mixture import Array
@@ -111,7 +112,23 @@ def _ridge(runs: Measured, target: int) -> _Ridge:
     slopes = right.T @ (along * singular / (singular**2 + penalties[best]))
     vertices = mean - centre @ slopes + basis @ slopes
     penalty = float(penalties[best, 0])
+    freedom_left, noise = float(freedom[best]), float(np.sqrt(squares[best] / max(float(freedom[best]), 1.0)))
+    if seen.sum() >= count - 1:
+        penalty, noise = _admitted(penalty, float(squares[best]), freedom_left, float(losses.std()))
+        freedom_left = count - 1 - float((singular**2 / (singular**2 + penalty)).sum())
     precision = penalty * (np.eye(domains) - 1 / domains)
-    noise = float(np.sqrt(squares[best] / max(float(freedom[best]), 1.0)))
-    objective = float(squares[best] + penalty * (slopes @ slopes))
-    return _Ridge(vertices, noise, max(float(freedom[best]), 1.0), precision, objective)
+    objective = float(squares[best] + float(penalties[best, 0]) * (slopes @ slopes))
+    return _Ridge(vertices, noise, max(freedom_left, 1.0), precision, objective)
+
+
+def _admitted(penalty: float, squares: float, freedom: float, spread: float) -> tuple[float, float]:
+    """Ridge and noise to judge a fit by that may pass through all its runs: what it leaves of them is no measure.
+
+    The evidence's prior on the noise speaks instead. A ridge is noise² over the variance of what it shrinks, which the
+    fit tells of all the same, so the ridge grows with the noise that is admitted.
+    """
+    if not (squares > 0 and spread > 0):
+        return penalty, 0.0
+    plain = float(np.sqrt(squares / freedom))
+    noise = spread * float(believed(np.array([plain / spread]), np.array([freedom]))[0])
+    return penalty * (noise / plain) ** 2, noise
