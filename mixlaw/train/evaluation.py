@@ -33,6 +33,10 @@ class Validation:
         tokens: per target; fewer where the corpus holds fewer.
         compute: where the model lies.
         processes: that each read a share of the sequences.
+
+    Attributes:
+        counts: sequences of each target, in the order of the targets.
+        sequences: (sum of counts, S + 1), int64, on the device.
     """
 
     def __init__(

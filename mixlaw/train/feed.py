@@ -51,6 +51,11 @@ class Feed:
     Attributes:
         counts: (M,), sequences that each domain may be read from.
         size: B, sequences of a step.
+        share: which of them this process reads.
+        orders: of each member, as far ahead as batches were made.
+
+    Raises:
+        Refused: for a batch that the processes cannot share evenly, or a domain without a sequence to read.
     """
 
     def __init__(
