@@ -256,7 +256,7 @@ class Limits:
 def _supply(
     domains: tuple[str, ...], available: Mapping[str, float], budget_tokens: float | None, max_epochs: float
 ) -> Supply:
-    if budget_tokens is None or not budget_tokens > 0:
+    if budget_tokens is None or not 0 < budget_tokens < np.inf:
         raise Refused("available tokens limit a mixture only for a budget; give --tokens, the tokens to be trained on")
     if not (np.isfinite(max_epochs) and max_epochs > 0):
         raise Refused(f"max epochs is {max_epochs:g}; it must be a positive number")

@@ -144,14 +144,7 @@ class Mixture:
 
 
 Proportions = Mapping[str, float] | Sequence[float] | Array
-Mixtures = (
-    Mixture
-    | Mapping[str, float]
-    | Mapping[str, Mixture | Proportions]
-    | Sequence[Mixture | Proportions]
-    | Array
-    | pd.DataFrame
-)
+Mixtures = Mixture | Proportions | Mapping[str, Mixture | Proportions] | Sequence[Mixture | Proportions] | pd.DataFrame
 """What a caller may have mixtures in; see `mixtures_of`."""
 
 
@@ -227,8 +220,8 @@ def mixtures_of(given: Mixtures, domains: Sequence[str]) -> dict[str, Mixture]:
 
     Args:
         given: one mixture; mixtures by name or in a sequence; a frame with a row a mixture and a column a domain (with
-            or without `mix.`), optionally `name`; or an array (M,) or (n, M) in the order of `domains`. Where a mixture
-            is meant, `{domain: proportion}` will do.
+            or without `mix.`), optionally `name`; or an array or a list, (M,) or (n, M), in the order of `domains`.
+            Where a mixture is meant, `{domain: proportion}` will do.
         domains: what a row of an array is in the order of.
 
     Raises:
@@ -240,8 +233,9 @@ def mixtures_of(given: Mixtures, domains: Sequence[str]) -> dict[str, Mixture]:
     if isinstance(given, Mapping):
         named = {"1": given} if all(isinstance(value, Real) for value in given.values()) else {**given}
     else:
-        rows = [given] if isinstance(given, Mixture) else given
-        rows = np.atleast_2d(rows) if isinstance(rows, np.ndarray) else rows
+        rows = [given] if isinstance(given, Mixture) else [*given]
+        if rows and all(isinstance(value, Real) for value in rows):
+            rows = [rows]
         named = {str(number): row for number, row in enumerate(rows, start=1)}
     found = {}
     for name, each in named.items():

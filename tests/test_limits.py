@@ -55,6 +55,7 @@ def test_a_domain_without_tokens_is_capped_at_nothing_and_read_no_times() -> Non
         ({"floors": {"code": 0.6, "web": 0.5}}, "floors sum to 1.1, above 1; lower them by 0.1"),
         ({"caps": {"code": 0.3, "web": 0.3, "books": 0.33}}, "caps sum to 0.93, below 1: .* raise them by 0.07"),
         ({"available": dict.fromkeys(NAMES, 1e9)}, "give --tokens"),
+        ({"available": dict.fromkeys(NAMES, 1e9), "budget_tokens": float("inf")}, "give --tokens"),
         ({"available": {"web": 1e9, "code": 1e9}, "budget_tokens": 1e9}, "not given for books"),
         ({"available": {**dict.fromkeys(NAMES, 1e9), "wiki": 1}, "budget_tokens": 1e9}, "no domain is called 'wiki'"),
         ({"available": {**dict.fromkeys(NAMES, 1e9), "web": -1}, "budget_tokens": 1e9}, "of 'web' are -1"),

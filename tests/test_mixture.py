@@ -138,7 +138,7 @@ def test_mixtures_are_taken_in_whatever_a_caller_has_them_in() -> None:
         found = mixtures_of(held, ("code", "web"))  # type: ignore[arg-type]
         assert [mixture.aligned(("code", "web")).tolist() for mixture in found.values()] == expected
         assert list(found) == (["x", "y"] if isinstance(held, dict) else ["a", "b"] if held is frame else ["1", "2"])
-    for one in (code, code.as_dict(), array[1]):
+    for one in (code, code.as_dict(), array[1], array[1].tolist(), (0.75, 0.25)):
         assert mixtures_of(one, ("code", "web"))["1"].aligned(("code", "web")).tolist() == [0.75, 0.25]
 
 
