@@ -19,7 +19,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: $(VENV)/installed  ## corpus -> proxies -> laws -> optimum -> full runs -> report, on the built-in corpus
 	$(BIN)/mixlaw demo demo
 
-test: $(VENV)/installed  ## format, lint, types and every test but the slow and the GPU ones
+test: $(VENV)/installed  ## format, lint, types and every test that needs nothing but .venv and a few minutes
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
