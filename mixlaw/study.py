@@ -136,7 +136,9 @@ def open_study(folder: Path | str) -> Study:
     """
     folder = Path(folder)
     if not (folder / PLAN).is_file():
-        raise Refused(f"{folder} has no {PLAN}, so it is not a study; write a plan, or run mixlaw demo {folder}")
+        raise Refused(
+            f"{folder} has no {PLAN}, so it is no study; write a plan, or name a law or a run table by its file"
+        )
     plan = read_plan(folder / PLAN)
     manifest = folder / CORPUS
     corpus = read_manifest(manifest) if manifest.is_file() else open_corpus(plan.path(plan.corpus.path))

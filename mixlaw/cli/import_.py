@@ -10,7 +10,7 @@ from mixlaw.cli.counts import METAVAR, count
 from mixlaw.errors import Refused, one_of
 from mixlaw.files import read_json
 from mixlaw.importers import IMPORTERS, importer_of, read_log
-from mixlaw.importers.assemble import assemble, unsaid
+from mixlaw.importers.assemble import PERHAPS, assemble, likely_flags, unsaid
 from mixlaw.importers.base import Log, LoggedRun, Reading
 from mixlaw.importers.choices import Choices, Roles, choose_runs, parse_where, roles_of
 from mixlaw.importers.columns import Rule, parse_rule
@@ -147,7 +147,12 @@ def run(
         _show(console, log, choices, roles_of(log, choices))
         return
     assert output is not None
-    table = assemble(log, choices)
+    try:
+        table = assemble(log, choices)
+    except Refused as error:
+        unsaid_too = unsaid(log, roles_of(log, choices), choices).items()
+        more = [what for what, remedy in unsaid_too if remedy.split(PERHAPS)[0] not in str(error)]
+        raise Refused("; missing too, see --show: ".join([str(error), *[", ".join(more)] * bool(more)])) from None
     write_runs(table, output)
     count = table.frame["run"].nunique()
     console.print(
@@ -183,6 +188,9 @@ def _show(console: Console, log: Log, choices: Choices, roles: Roles) -> None:
         for what, remedy in unsaid(log, roles, choices).items():
             if remedy not in str(error):
                 console.print(f"missing too: {what}; {remedy}")
+        flags = likely_flags(log, roles, choices)
+        if flags:
+            console.print(f"Next: if the names mean what they seem to, the same command with {' '.join(flags)}")
         return
     for note in table.notes:
         console.print(f"note: {note}")

@@ -32,7 +32,7 @@ from mixlaw.mixture import Mixture, read_mixture
 from mixlaw.optimize.find import SLACK, optimize
 from mixlaw.optimize.optimum import Optimum, write_optimum
 from mixlaw.weights import read_weights
-from mixlaw.wording import in_words
+from mixlaw.wording import in_shell, in_words
 
 NAME = "optimize"
 
@@ -124,8 +124,11 @@ def run(
     if output is None:
         console.print("Next: give -o optimum.json, then mixlaw export optimum.json --to FORMAT")
     else:
+        file = in_shell(output)
         console.print(
-            f"Next: mixlaw export {output} --to FORMAT, or mixlaw train PLAN --mixture {output}", soft_wrap=True
+            f"Next: mixlaw export {file} --to FORMAT, mixlaw report {in_shell(law)} --optimum {file}, or mixlaw train "
+            f"PLAN --mixture {file}",
+            soft_wrap=True,
         )
 
 

@@ -16,7 +16,7 @@ from mixlaw.importers.rows import rows_of, says_itself
 from mixlaw.importers.units import LossUnit, in_nats
 from mixlaw.mixture import ROUNDING
 from mixlaw.runs import LOSS, MIX, RunTable, check_runs, with_whole_counts
-from mixlaw.wording import counted
+from mixlaw.wording import counted, in_words
 
 FIRST = ("run", "params", "tokens", "step", "seed", "lr", "group", "kind")
 FEW = 1000
@@ -24,6 +24,12 @@ FEW = 1000
 
 MAY_DIFFER = ("step", "lr")
 """What may differ between losses logged at the same number of tokens."""
+
+PERHAPS = "; perhaps "
+"""Before the flags that names suggest."""
+
+EARLY, FEW_EARLY = 0.98, 0.25
+"""Share of the tokens of a size's longest run below which one ended early, and of the runs of which that is odd."""
 
 REMEDIES = {
     "tokens": "pass --tokens-per-step (steps are logged), --tokens, or --map tokens=NAME",
@@ -53,11 +59,12 @@ def assemble(log: Log, choices: Choices) -> RunTable:
     _check_complete(rows, columns)
     notes = [*log.notes, *left_out, *_about_names(runs, columns, choices), *_about_silence(silent)]
     notes += _about_units(columns, choices) + _about_counts(rows)
-    diverged = {str(row["run"]) for row in rows if _diverged(row)}
     frame = pd.DataFrame(rows)
+    diverged = {str(row["run"]) for row in rows if _diverged(row)}
     for step in (_trained, _merge, _zeros):
         frame, more = step(frame)
         notes += more
+    notes += _about_ends(frame)
     frame, more = in_nats(frame, choices.unit, choices.bytes_per_token)
     notes += more
     if diverged:
@@ -78,13 +85,26 @@ def unsaid(log: Log, roles: Roles, choices: Choices) -> dict[str, str]:
     return {_called(column): REMEDIES[column] + _proposed(column, log, roles) for column in lacking}
 
 
+def likely_flags(log: Log, roles: Roles, choices: Choices) -> list[str]:
+    """The flags that the log's names suggest for what is not said, to copy where they are right."""
+    found = []
+    if not any(column.startswith(LOSS) for column in roles.columns):
+        rule = likely_losses(log.names)
+        before, _, after = rule.partition("=")[2].partition("*")
+        if "*" in rule and any(name.startswith(before) and name.endswith(after) for name in log.names):
+            found.append(f"--map {shlex.quote(rule)}")
+            found += [] if likely_unit(rule) == LossUnit.NATS else [f"--unit {likely_unit(rule)}"]
+    said = unsaid(log, roles, choices)
+    return [*found, *(remedy.split(PERHAPS)[1] for remedy in said.values() if PERHAPS in remedy)]
+
+
 def _proposed(column: str, log: Log, roles: Roles) -> str:
     """The rule that the names suggest, in words; empty if none does."""
     rule = likely_mixture(log) if column == MIX else likely_count(column, roles.unused)
     if rule is None:
         return ""
     pair = likely_lists(log, rule) if column == MIX else None
-    return "; perhaps " + ("" if pair is None else f"--lists {shlex.quote(pair)} ") + f"--map {shlex.quote(rule)}"
+    return PERHAPS + ("" if pair is None else f"--lists {shlex.quote(pair)} ") + f"--map {shlex.quote(rule)}"
 
 
 def _is(name: str, column: str) -> bool:
@@ -135,6 +155,18 @@ def _about_counts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def _about_ends(frame: pd.DataFrame) -> list[str]:
+    """Runs that end before nearly all others of their size, as a crashed one does that its log does not call so."""
+    early = []
+    for _, ends in frame.groupby(["params", "run"])["tokens"].max().groupby(level="params"):
+        short = ends[ends < EARLY * ends.max()]
+        if len(short) <= FEW_EARLY * len(ends):
+            most = in_words(ends.max())
+            early += [f"{run} ({in_words(tokens)} of {most} tokens)" for (_, run), tokens in short.items()]
+    said = f"ended before the others of its size: {listed(early)}; --except leaves out a run that crashed"
+    return [said] if early else []
+
+
 def _about_silence(silent: Sequence[str]) -> list[str]:
     """Runs that have none of the losses, in words."""
     return (
@@ -158,7 +190,7 @@ def _no_loss(log: Log, columns: Mapping[str, str]) -> str:
     wanted = [name for column, name in columns.items() if column.startswith(LOSS)]
     if wanted:
         return f"the runs taken logged none of {', '.join(wanted)}"
-    return f"no name is a loss's; there are: {', '.join(log.names[:40])}"
+    return f"no name is taken for a loss; there are: {', '.join(log.names[:40])}"
 
 
 def _trained(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:

@@ -2,9 +2,13 @@
 
 import ast
 import json
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+PAIR = re.compile(r"\s*(?P<name>[^\s=]+?)\s*[:=]\s*(?P<value>[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*")
+"""A name and its number; the name may have a colon, as `dclm:science` has."""
 
 MEDIA = "_type"
 """What marks a logged histogram, table or picture, which holds no setting."""
@@ -13,8 +17,8 @@ MEDIA = "_type"
 def flatten(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Nested mappings and lists as dotted names: `{"mix": {"code": 0.5}}` is `{"mix.code": 0.5}`.
 
-    The members of a list go by their place (`weights.0`); text that is a mapping or a list, in JSON or as Python writes
-    it, is one. Anything else that is neither text nor a number is dropped.
+    The members of a list go by their place (`weights.0`); text that is a mapping or a list, in JSON, as Python writes
+    it or as people do (`web:0.5,code:0.5`), is one. Anything else that is neither text nor a number is dropped.
     """
     flat: dict[str, Any] = {}
     media = tuple(name.removesuffix(MEDIA) for name in settings if name.endswith(f".{MEDIA}"))
@@ -49,9 +53,9 @@ def _held(value: Any) -> dict[str, Any] | None:
 
 
 def _container(text: str) -> Any:
-    """The mapping or list that a text says, in JSON or as Python's `str` writes it; none for other text."""
+    """The mapping or list that a text says, in JSON, as Python's `str` writes it or as people do; none for others."""
     if not text.strip().startswith(("{", "[", "(")):
-        return None
+        return _pairs(text)
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -64,6 +68,13 @@ def _container(text: str) -> Any:
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return None
     return value if isinstance(value, dict | list | tuple) else None
+
+
+def _pairs(text: str) -> dict[str, float] | None:
+    """The numbers by name of `web:0.5,code:0.5` or `web=50; code=50`, two or more; none for text that is not all so."""
+    pairs = [PAIR.fullmatch(part) for part in re.split(r"[,;]", text)]
+    found = {pair["name"]: float(pair["value"]) for pair in pairs if pair is not None}
+    return found if len(found) == len(pairs) > 1 else None
 
 
 class _Constants(ast.NodeTransformer):

@@ -1,6 +1,7 @@
 """`mixlaw import` and `mixlaw export` as people run them."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,7 @@ def test_import_shows_first_and_writes_nothing(folder: Path) -> None:
     before = sorted(Path().iterdir())
     out, _ = run("import", "log.csv", "--show")
     assert "proportions: mix.code, mix.web" in out and "losses: none in the log" in out
-    assert "not used: eval/code, eval/web" in out and "missing: log.csv: no name is a loss's" in out
+    assert "not used: eval/code, eval/web" in out and "missing: log.csv: no name is taken for a loss" in out
     out, _ = run("import", "log.csv", "--show", *SAID)
     assert "loss.code = eval/code, loss.web = eval/web" in out and "-o runs.parquet writes 2 rows" in out
     assert "missing" not in out
@@ -130,6 +131,19 @@ def test_import_shows_everything_that_is_missing_at_once(folder: Path) -> None:
     said = ("--map", "loss.*=eval/*", "--run-pattern", "{mix.web}", "--params", "1e8")
     lines = [line for line in run("import", "log.csv", "--show", *said)[0].splitlines() if "missing" in line]
     assert len(lines) == 2 and "missing too: tokens; pass --tokens-per-step" in lines[1]
+
+
+def test_import_ends_with_the_flags_that_the_names_suggest_and_they_are_enough(folder: Path) -> None:
+    rows = ["run,step,eval/loss_web,eval/loss_code,data.web,data.code,n_params,tokens_seen"]
+    rows += ["a,10,2.5,1.5,0.75,0.25,1000000,5000", "b,10,2.25,1.75,0.5,0.5,1000000,5000"]
+    Path("log.csv").write_text("\n".join(rows))
+    last = run("import", "log.csv", "--show")[0].splitlines()[-1]
+    said, flags = last.split("the same command with ")
+    assert said == "Next: if the names mean what they seem to, "
+    out, _ = run("import", "log.csv", "-o", "runs.csv", *shlex.split(flags))
+    assert "runs.csv: 2 runs, 2 rows, 2 domains, 2 targets" in out
+    with pytest.raises(Refused, match=r"no tokens.*; missing too, see --show: params, mixture"):
+        run("import", "log.csv", "-o", "runs.csv", "--map", "loss.*=eval/loss_*")
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
@@ -170,7 +184,7 @@ def test_mixtures_given_in_tokens_are_divided_by_their_sum_only_when_said(folder
     [
         ("log.csv", "name one with -o, or look first with --show"),
         ("nothing.csv -o runs.csv", "nothing.csv does not exist"),
-        ("log.csv -o runs.csv", "no name is a loss's"),
+        ("log.csv -o runs.csv", "no name is taken for a loss"),
         ("log.csv -o runs.csv --map loss.*=eval/*", r"have no tokens, and it is not guessed \(a, b\)"),
         ("log.csv -o runs.csv --from wnadb", "did you mean 'wandb'"),
         ("log.csv -o runs.csv --unit bit", "did you mean 'bits'"),

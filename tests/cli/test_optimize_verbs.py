@@ -65,7 +65,8 @@ def test_optimize_says_what_is_best_and_what_holds_it_back(folder: Path) -> None
     assert "held back by the cap of 'code' at 0.2 (4 epochs of 500k tokens in 10M): one more epoch of 'code'" in out
     assert "certified: no allowed mixture has a predicted loss lower by more than" in out
     assert out.rstrip().endswith(
-        "Next: mixlaw export optimum.json --to FORMAT, or mixlaw train PLAN --mixture optimum.json"
+        "Next: mixlaw export optimum.json --to FORMAT, mixlaw report law.json --optimum optimum.json, "
+        "or mixlaw train PLAN --mixture optimum.json"
     )
     content = json.loads(Path("optimum.json").read_text())
     assert content["certified"] and content["gap"] <= 1e-9 and sum(content["mixture"].values()) == 1

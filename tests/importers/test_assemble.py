@@ -46,6 +46,18 @@ def test_the_order_of_runs_and_points_does_not_matter() -> None:
     pd.testing.assert_frame_equal(frame(Log("log", runs)), frame(Log("log", mirrored)))
 
 
+def test_a_run_that_ends_before_nearly_all_others_of_its_size_is_named() -> None:
+    def notes(*ends: int) -> str:
+        runs = tuple(
+            LoggedRun(f"r{n}", tuple({"step": step, "eval/web": 2.0} for step in range(10, end + 1, 10)), SETTINGS)
+            for n, end in enumerate(ends)
+        )
+        return " ".join(assemble(Log("log", runs), Choices(rules=RULES, tokens_per_step=1e6)).notes)
+
+    assert "ended before the others of its size: r2 (40M of 80M tokens)" in notes(80, 80, 40, 80, 80)
+    assert "ended before" not in notes(80, 80, 80) + notes(80, 40, 20)
+
+
 def test_losses_logged_apart_at_the_same_tokens_are_one_row() -> None:
     points = ({"step": 5, "tokens": 1000, "eval/web": 2.5}, {"step": 6, "tokens": 1000, "eval/code": 1.5})
     assert frame(log(points=points))[["loss.web", "loss.code"]].to_numpy().tolist() == [[2.5, 1.5]]
@@ -63,7 +75,7 @@ def test_losses_logged_apart_at_the_same_tokens_are_one_row() -> None:
         (log(), {"tokens_per_step": None}, r"has no tokens, and it is not guessed; pass --tokens-per-step"),
         (log({"mix.web": 1.0}), {}, r"has no params.*--params"),
         (log({"params": 1}), {}, r"has no mixture.*--runs"),
-        (log(), {"rules": ()}, r"no name is a loss's; there are: eval/code.*--map"),
+        (log(), {"rules": ()}, r"no name is taken for a loss; there are: eval/code.*--map"),
         (log(points=POINTS[:1]), {}, "from before training"),
         (log(unfinished="crashed"), {}, r"all runs are unfinished: a \(crashed\).*--unfinished"),
         (log(), {"only": ("b*",)}, r"no run is called like b\*; there are: a"),

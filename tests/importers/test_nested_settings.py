@@ -23,6 +23,20 @@ def test_a_mapping_that_was_written_as_text_is_one(text: str) -> None:
     assert flatten({"mix": text}) == as_settings({"mix": text}) == flatten(NESTED) == FLAT
 
 
+@pytest.mark.parametrize("text", ["code:0.25,web:0.75", "code=.25; web=0.75", " code : 2.5e-1 , web : 0.75 "])
+def test_numbers_by_name_as_people_write_them_are_a_mapping(text: str) -> None:
+    assert flatten({"mix": text}) == FLAT
+
+
+def test_a_name_of_pairs_may_have_a_colon() -> None:
+    assert flatten({"mix": "dclm:science:0.25,web:0.75"}) == {"mix.dclm:science": 0.25, "mix.web": 0.75}
+
+
+@pytest.mark.parametrize("text", ["web:0.5", "0.9,0.95", "a:1,b", "12:30:05, done", "s3://bucket:9000,x:y", "a:,b:"])
+def test_text_that_is_not_all_numbers_by_name_stays_text(text: str) -> None:
+    assert flatten({"note": text}) == {"note": text}
+
+
 def test_the_members_of_a_list_go_by_their_place() -> None:
     expected = {"data.names.0": "web", "data.names.1": "code", "data.parts.0": 0.75, "data.parts.1": 0.25}
     assert flatten({"data": {"names": ["web", "code"], "parts": (0.75, 0.25)}}) == expected
