@@ -1,6 +1,7 @@
 """Numbers as people say them."""
 
 import re
+import shlex
 
 SIZES = {"T": 1e12, "B": 1e9, "M": 1e6, "k": 1e3}
 
@@ -21,6 +22,11 @@ def from_words(text: str) -> float | None:
     if parts[2] == "%":
         return number / 100
     return number * {**SIZES, "": 1.0, "K": 1e3, "G": 1e9}[parts[2]]
+
+
+def in_shell(word: object) -> str:
+    """A path or a name as a shell reads it back, in commands that are there to be pasted: 'my runs.csv' in quotes."""
+    return shlex.quote(str(word))
 
 
 def counted(count: float, noun: str) -> str:

@@ -17,7 +17,7 @@ from mixlaw.loss_points import LossPoints, are_loss_points, loss_points
 from mixlaw.run_files import read_table
 from mixlaw.runs import check_runs
 from mixlaw.survey import Survey, survey
-from mixlaw.wording import counted, in_words
+from mixlaw.wording import counted, in_shell, in_words
 
 NAME = "check"
 
@@ -63,7 +63,7 @@ def _show(console: Console, found: Survey) -> None:
     if found.problems:
         console.print(f"Next: mend {counted(len(found.problems), 'problem')}, then check again")
     else:
-        console.print(f"Next: mixlaw fit {found.source} -o law.json")
+        console.print(f"Next: mixlaw fit {in_shell(found.source)} -o law.json")
 
 
 def _show_points(found: LossPoints, json: bool) -> None:

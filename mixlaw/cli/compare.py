@@ -14,7 +14,7 @@ from mixlaw.fitting.compare import Comparison, compare
 from mixlaw.fitting.law_file import read_law
 from mixlaw.mixture import read_mixture
 from mixlaw.weights import read_weights
-from mixlaw.wording import in_words
+from mixlaw.wording import in_shell, in_words
 
 NAME = "compare"
 
@@ -65,7 +65,7 @@ def run(
         console.print(f"warning: {warning}")
     better = first if found.total.probability >= 0.5 else second
     if better.suffix == ".json" and max(found.total.probability, 1 - found.total.probability) >= CLEAR:
-        console.print(f"Next: mixlaw export {better} --to FORMAT")
+        console.print(f"Next: mixlaw export {in_shell(better)} --to FORMAT")
     else:
         console.print("Next: measure both with repeats, or mixlaw sample for more runs near them")
 

@@ -14,7 +14,7 @@ from mixlaw.files import to_json, write_json
 from mixlaw.fitting.law_file import read_law
 from mixlaw.mixture import read_mixture
 from mixlaw.optimize.critical import Critical, critical
-from mixlaw.wording import in_words
+from mixlaw.wording import in_shell, in_words
 
 NAME = "critical"
 
@@ -74,9 +74,10 @@ def _advice(law: Path, found: Critical) -> str:
             f"--at-most: the runs cannot tell which proportion is safe"
         )
     if found.high == 0:
-        return f"mixlaw optimize {law}; no floor is needed for '{found.domain}'"
+        return f"mixlaw optimize {in_shell(law)}; no floor is needed for '{found.domain}'"
     floor = np.ceil(found.high * 1e3) / 1e3
-    return f"mixlaw optimize {law} --floor {found.domain}={floor:.3f}, or --at-most {found.target}={found.at_most:g}"
+    least, most = in_shell(f"{found.domain}={floor:.3f}"), in_shell(f"{found.target}={found.at_most:g}")
+    return f"mixlaw optimize {in_shell(law)} --floor {least}, or --at-most {most}"
 
 
 def sentences(found: Critical) -> list[str]:

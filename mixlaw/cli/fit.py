@@ -19,7 +19,7 @@ from mixlaw.fitting.law_file import write_law
 from mixlaw.laws import LAWS
 from mixlaw.runs import read_runs
 from mixlaw.surfaces import SURFACES
-from mixlaw.wording import counted, in_words
+from mixlaw.wording import counted, in_shell, in_words
 
 NAME = "fit"
 
@@ -60,7 +60,7 @@ def run(
         return
     console = screen()
     _describe(console, found)
-    console.print(f"{output}: written\nNext: mixlaw optimize {output}")
+    console.print(f"{output}: written\nNext: mixlaw optimize {in_shell(output)}")
 
 
 def _describe(console: Console, law: Law) -> None:

@@ -9,7 +9,7 @@ from mixlaw.cli.screen import screen
 from mixlaw.errors import Refused
 from mixlaw.merge import joined, read_columns, without_domain
 from mixlaw.runs import read_runs, write_runs
-from mixlaw.wording import counted
+from mixlaw.wording import counted, in_shell
 
 NAME = "merge"
 
@@ -44,7 +44,8 @@ def run(
     console = screen()
     for note in found.notes:
         console.print(f"note: {note}")
+    file = in_shell(output)
     console.print(
         f"{output}: {counted(found.frame['run'].nunique(), 'run')}, {counted(len(found.domains), 'domain')}, "
-        f"{counted(len(found.targets), 'target')}\nNext: mixlaw check {output}, then mixlaw fit {output}"
+        f"{counted(len(found.targets), 'target')}\nNext: mixlaw check {file}, then mixlaw fit {file}"
     )

@@ -16,7 +16,7 @@ from mixlaw.fitting.law_file import read_law
 from mixlaw.mixture import read_mixtures
 from mixlaw.runs import TOTAL
 from mixlaw.weights import read_weights
-from mixlaw.wording import counted, in_words
+from mixlaw.wording import counted, in_shell, in_words
 
 NAME = "predict"
 
@@ -77,7 +77,7 @@ def run(
         console.print(f"warning: {warning}")
     if output is not None:
         console.print(f"{output}: {counted(len(found), 'row')}")
-    console.print(f"Next: mixlaw compare {law} A.json B.json, or mixlaw optimize {law}")
+    console.print(f"Next: mixlaw compare {in_shell(law)} A.json B.json, or mixlaw optimize {in_shell(law)}")
 
 
 def _describe(console: Console, found: pd.DataFrame, interval: float) -> None:

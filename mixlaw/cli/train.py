@@ -20,7 +20,7 @@ from mixlaw.plan import Plan, read_plan
 from mixlaw.run_files import SUFFIXES
 from mixlaw.runs import RunTable, write_runs
 from mixlaw.study_files import PLAN, RECORDS, RUNS, WEIGHTS_OVER_TIME
-from mixlaw.wording import counted, in_words
+from mixlaw.wording import counted, in_shell, in_words
 
 if TYPE_CHECKING:
     from mixlaw.launch.progress import Watch
@@ -285,8 +285,12 @@ def _tell_next(console: Console, plan: Plan, table: RunTable, seeds: Sequence[in
     console.print(f"{output or table.source}: {counted(runs, 'run')}, {counted(len(table), 'row')}")
     if seeds is None:
         floors, caps = plan.design.floors, plan.design.caps
-        flags = "".join(f" --fixed {domain}" for domain, cap in caps.items() if floors.get(domain, 0.0) == cap)
-        console.print(f"Next: mixlaw fit {output or table.source}{flags} -o {plan.folder / 'law.json'}")
+        flags = "".join(
+            f" --fixed {in_shell(domain)}" for domain, cap in caps.items() if floors.get(domain, 0.0) == cap
+        )
+        console.print(
+            f"Next: mixlaw fit {in_shell(output or table.source)}{flags} -o {in_shell(plan.folder / 'law.json')}"
+        )
     else:
         console.print(f"models are in {plan.folder / 'models'}, each as transformers loads it")
         console.print(f"Next: mixlaw report {plan.folder}")

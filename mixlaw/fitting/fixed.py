@@ -1,13 +1,12 @@
 """Domains whose proportion is the same in every run: a law knows nothing of them but that proportion."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 
 from mixlaw.design.spread import OF_ITSELF, never_varied
 from mixlaw.errors import Refused, one_of
 from mixlaw.mixture import SAME_MIXTURE, Array
 from mixlaw.runs import RunTable
-from mixlaw.wording import counted
+from mixlaw.wording import counted, in_shell
 
 NAMED = 6
 """Domains named in a message before it counts the rest."""
@@ -32,7 +31,7 @@ def fixed_in(table: RunTable, asked: Sequence[str] = ()) -> dict[str, float]:
             share = table.proportions[:, table.domains.index(domain)]
             raise Refused(
                 f"{table.source}: '{domain}' is between {share.min():.4g} and {share.max():.4g} in the runs, so its "
-                f"effect can be told; leave --fixed {domain} out"
+                f"effect can be told; leave --fixed {in_shell(domain)} out"
             )
     left = reason(table, asked)
     if left:
@@ -62,7 +61,7 @@ def reason(table: RunTable, asked: Sequence[str] = ()) -> str:
     listed = ", ".join(f"'{domain}' is {share:.4g}" for domain, share in list(left.items())[:NAMED])
     listed += f" and {len(left) - NAMED} more are constant" if len(left) > NAMED else ""
     its, it = ("its effect", "it") if len(left) == 1 else ("their effects", "them")
-    flags = " ".join(f"--fixed {shlex.quote(domain)}" for domain in left)
+    flags = " ".join(f"--fixed {in_shell(domain)}" for domain in left)
     return (
         f"{table.source}: {listed} in all {counted(len(set(table.runs)), 'run')}, so {its} cannot be told from a "
         f"constant; vary {it}, or leave {it} out with {flags}"

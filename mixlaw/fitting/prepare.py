@@ -8,7 +8,7 @@ from mixlaw.design.spread import FEWEST_MIXTURES, runs_needed
 from mixlaw.errors import Refused
 from mixlaw.runs import LOSS, MIX, RunTable
 from mixlaw.surfaces.single import common_scale
-from mixlaw.wording import counted, in_words
+from mixlaw.wording import counted, in_shell, in_words
 
 PERPLEXITY_LIKE, NO_LOSS = 12.5, 1000.0
 """Medians, nats per token, above which a loss is taken for a perplexity: an even guess among 268 thousand tokens costs
@@ -127,11 +127,9 @@ def _about_target(table: RunTable, target: str, mixtures: int, needed: str) -> l
         return [f"{table.source}: target '{target}' is never measured; leave column {LOSS}{target} out"]
     measured = len(set(table.mixtures[known]))
     if measured < FEWEST_MIXTURES:
-        others = [other for other in table.targets if other != target]
-        hint = f", or leave it out with --target {others[0]} ..." if others else ""
         return [
             f"{table.source}: target '{target}' is measured on {measured} of {mixtures} mixtures; {needed}: measure it "
-            f"on more runs{hint}"
+            f"on more runs{_or_leave_it_out(table)}"
         ]
     if np.ptp(losses[known]) == 0:
         return [
@@ -179,10 +177,20 @@ def _unmeasured(table: RunTable, part: RunTable, scale: str) -> str:
     for target, losses in zip(part.targets, part.losses.T, strict=True):
         measured = len(set(mixtures[np.isfinite(losses)]))
         if measured < FEWEST_MIXTURES:
-            others = [other for other in table.targets if other != target]
             return (
                 f"{table.source}: target '{target}' is measured on {counted(measured, 'mixture')} at {scale}, where "
-                f"laws are compared: measure it on {FEWEST_MIXTURES} or more there, or leave it out with --target "
-                f"{others[0]} ..."
+                f"laws are compared: measure it on {FEWEST_MIXTURES} or more there{_or_leave_it_out(part)}"
             )
     return ""
+
+
+def _or_leave_it_out(table: RunTable) -> str:
+    """The flags that fit every target but those measured on too few mixtures of these rows; empty if that is none."""
+    mixtures, known = table.mixtures, np.isfinite(table.losses)
+    enough = [
+        target
+        for target, rows in zip(table.targets, known.T, strict=True)
+        if len(set(mixtures[rows])) >= FEWEST_MIXTURES
+    ]
+    flags = " ".join(f"--target {in_shell(target)}" for target in enough)
+    return f", or leave it out with {flags}" if flags else ""
