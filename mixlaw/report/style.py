@@ -25,7 +25,7 @@ CYCLE = (NATURAL, OPTIMUM, UNIFORM, "#cc79a7", "#56b4e9", "#e69f00", "#f0e442", 
 ON_ANY_GROUND = "#6e7781"
 """A grey that reads on white and on near-black, for figures that are shown on either."""
 
-LONG = 26
+LONG = 22
 """Characters of a name that a figure has room for."""
 
 WIDTH = 4.1
@@ -50,6 +50,7 @@ SETTINGS: dict[Any, Any] = {
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "axes.grid": True,
+    "xaxis.labellocation": "right",  # a label wider than its axes then has the room that the names of rows take
     "grid.color": GRID,
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,

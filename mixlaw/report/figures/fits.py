@@ -90,13 +90,13 @@ def residuals(targets: Sequence[str], left: Array, half: Array, runs: Sequence[s
             axes.plot(left[which, place], np.full(len(which), place), "|", color=colour, markersize=9, alpha=0.8)
         if out.any():
             far = known[out][int(np.argmax(np.abs(left[known[out], place])))]
-            name, value = shortened(runs[far], 18), float(left[far, place])
+            name, value = shortened(runs[far], 14), float(left[far, place])
             _name(axes, name, value, place)
             below, above = (max(below, name, key=len), above) if value < 0 else (below, max(above, name, key=len))
-    _make_room(figure, axes, below, above)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
-    axes.axvline(0, color=FAINT, linewidth=1, zorder=1)
     axes.set_yticks(range(len(targets)), [shortened(target) for target in targets], fontsize=small(len(targets)))
+    _make_room(figure, axes, below, above)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.axvline(0, color=FAINT, linewidth=1, zorder=1)
     axes.set_ylim(len(targets) - 0.4, -0.6)
     axes.set_xlabel("measured less predicted, nats per token")
     return figure
@@ -105,10 +105,11 @@ def residuals(targets: Sequence[str], left: Array, half: Array, runs: Sequence[s
 def _name(axes: Axes, name: str, value: float, place: int) -> None:
     """A name on the side of a tick that is away from zero."""
     side, gap = ("right", -4) if value < 0 else ("left", 4)
-    axes.annotate(
+    written = axes.annotate(
         name, (value, place), xytext=(gap, 0), textcoords="offset points", ha=side, va="center",
         fontsize=NAME_PT, color=INK, bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
     )  # fmt: skip
+    written.set_in_layout(False)  # it lies within the axes, once these have been widened for it
 
 
 def _make_room(figure: Figure, axes: Axes, below: str, above: str) -> None:
@@ -116,7 +117,7 @@ def _make_room(figure: Figure, axes: Axes, below: str, above: str) -> None:
     figure.draw_without_rendering()  # else the axes do not have their place yet
     low, high = axes.get_xlim()
     across = 72 * figure.get_figwidth() * axes.get_position().width
-    shares = [(4 + 0.6 * NAME_PT * len(name)) / across if name else 0.0 for name in (below, above)]
+    shares = [(4 + 0.64 * NAME_PT * len(name)) / across if name else 0.0 for name in (below, above)]
     whole = (high - low) / (1 - sum(shares))
     axes.set_xlim(low - shares[0] * whole, high + shares[1] * whole)
 
@@ -136,10 +137,13 @@ def matrix(
     """
     many = len(targets) > 30
     rows, columns = [shortened(domain) for domain in domains], [shortened(target, 18) for target in targets]
-    slanted = LETTER * np.array([0.5 + len(columns[-1]), 0.5 + max(map(len, columns))])
-    room = LETTER * max(map(len, rows)) + 0.75 * slanted[0], 0.6 + 0.65 * slanted[1]
-    height = max(pitch(len(domains)) * 0.85, 0.17) * len(domains)
-    figure = Figure(figsize=(room[0] + max((0.2 if many else 0.48) * len(targets), 1.6), room[1] + height))
+    step = 0.2 if many else 0.48
+    across = step * len(columns)
+    slanted = LETTER * np.array([1 + len(name) for name in columns])
+    beyond = max(0.0, float((step * (np.arange(len(columns)) + 0.5) + 0.9 * slanted).max()) - across)
+    width = LETTER * max(map(len, rows)) + max(across + beyond, 1.6)
+    height = 0.6 + 0.65 * float(slanted.max()) + max(pitch(len(domains)) * 0.85, 0.17) * len(domains)
+    figure = Figure(figsize=(width, height))
     axes = figure.subplots()
     # A few large effects, a domain's own most of all, are not to leave the others without colour.
     limit = float(np.nanquantile(np.abs(values), STRONGEST)) or 1.0
