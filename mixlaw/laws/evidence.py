@@ -150,7 +150,7 @@ def most_probable(curve: Curve, starts: Array, losses: Array, prior: Prior, hube
     """
     frame = _Frame.of(losses, prior, huber)
     theta, noise = _best_start(curve, starts, frame)
-    exact, short, targets = noise <= EXACT * frame.spread, frame.count < theta.shape[1], len(noise)
+    exact, targets = noise <= EXACT * frame.spread, len(noise)
     objective, freedom, converged = np.empty(targets), np.empty(targets), np.zeros(targets, dtype=bool)
     residuals = np.empty((targets, frame.losses.shape[1]))
     fixed_point = _FixedPoint.fresh(noise)
@@ -163,15 +163,13 @@ def most_probable(curve: Curve, starts: Array, losses: Array, prior: Prior, hube
         objective[active], converged[active] = minimum.objective, minimum.converged
         freedom[active] = part.count - _decided(curve, problem, minimum, part.runs)
         update = part.noise(noise[active], minimum.residuals, freedom[active])
-        trusted = part.spread * believed(update / part.spread, freedom[active])
-        update = np.where(short[active], trusted, update)
         noise[active], settled = fixed_point.step(active, update, part.spread)
         active = active[~settled]
         if not len(active):
             break
     converged[active] = False
     freedom = np.where(~exact & (noise < VANISHED * frame.spread) & (freedom < SPENT), 0.0, freedom)
-    noise = np.where(exact | short, noise, frame.spread * believed(noise / frame.spread, freedom))
+    noise = np.where(exact, noise, frame.spread * believed(noise / frame.spread, freedom))
     end = Minimum(theta, objective, residuals, converged, np.zeros(targets, dtype=np.intp))
     return _posterior(curve, end, frame.problem(noise), noise, freedom, frame.runs)
 
