@@ -131,11 +131,7 @@ def diagnose(
         said.append(
             "not cross-validated over mixtures: the law is fitted to several scales at once; its backtest speaks for it"
         )
-    if described.mixtures < parameters:
-        said.append(
-            f"prior-dominated: {counted(described.mixtures, 'mixture')} for {counted(parameters, 'parameter')} per "
-            "target; priors decide what the runs leave open"
-        )
+    said += prior_dominated(described.mixtures, parameters)
     decisive = sorted(
         run for run, of_targets in zip(runs, leverage.tolist(), strict=True) if min(of_targets) > DECISIVE
     )
@@ -152,6 +148,16 @@ def diagnose(
         candidates=tuple(candidates),
         scales=tuple(scales),
         notes=tuple(said),
+    )
+
+
+def prior_dominated(mixtures: int, parameters: int) -> tuple[str, ...]:
+    """Say, if so, that a law has more parameters per target than it rests on different mixtures."""
+    if mixtures >= parameters:
+        return ()
+    return (
+        f"prior-dominated: {counted(mixtures, 'mixture')} for {counted(parameters, 'parameter')} per target; priors "
+        "decide what the runs leave open",
     )
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from mixlaw.errors import Refused
 from mixlaw.fitting.asked import Asked
-from mixlaw.fitting.diagnose import ALARM, Diagnostics
+from mixlaw.fitting.diagnose import ALARM, Diagnostics, prior_dominated
 from mixlaw.fitting.extrapolation import extrapolations
 from mixlaw.fitting.fixed import check_fixed, said_of
 from mixlaw.fitting.uncertainty import Uncertainty, uncertainty_of
@@ -275,15 +275,19 @@ class Law:
         return self.at(params, tokens).predict(mixtures_of(mixtures, self.domains), weights, interval)
 
     def _alarms(self) -> tuple[str, ...]:
+        few = prior_dominated(self.diagnostics.mixtures, self.diagnostics.parameters)
         narrow = {
             target.target: target.stretch
             for target in self.diagnostics.targets
             if target.stretch is not None and target.stretch > ALARM
         }
         if not narrow:
-            return ()
+            return few
         listed = ", ".join(f"'{target}' {stretch:.2g} times" for target, stretch in narrow.items())
-        return (f"intervals are too narrow by cross-validation, where they would have to be wider: {listed}",)
+        return (
+            *few,
+            f"intervals are too narrow by cross-validation, where they would have to be wider: {listed}",
+        )
 
 
 def _same_everywhere(uncertainty: Uncertainty) -> tuple[str, ...]:

@@ -60,14 +60,19 @@ def _beyond_the_runs(at: LawAtScale, mixture: Mixture) -> list[str]:
 
 
 def _not_surely_better(mixture: Mixture, baselines: Mapping[str, Baseline]) -> list[str]:
-    return [
-        f"a run on the optimum beats one on the {name} mixture with probability {baseline.probability_better:.2f} "
-        "only: the law cannot tell them apart for sure"
+    unsure = [
+        f"{baseline.probability_better:.2f} ({name})"
         for name, baseline in baselines.items()
         if baseline.allowed
         and baseline.mixture.proportions != mixture.proportions
         and baseline.probability_better is not None
         and baseline.probability_better < SURE
+    ]
+    if not unsure:
+        return []
+    return [
+        f"a run on the optimum measures less than one on a baseline with probability {', '.join(unsure)} only: the law "
+        "cannot tell them apart for sure"
     ]
 
 

@@ -98,7 +98,7 @@ def two_wells() -> Iterator[Law]:
     law = fit(check_runs(frame), "exponential")
     at = law.at()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Law, "at", lambda *_: replace(at, law=LAW))
+        patch.setattr(Law, "at", lambda *_, **__: replace(at, law=LAW))
         yield law
 
 

@@ -175,6 +175,16 @@ def test_the_winners_curse_is_said_in_numbers_where_it_is_felt(planted: Planted)
     assert not any("the winner's curse" in warning for warning in exact.warnings)
 
 
+def test_an_optimum_of_too_few_runs_says_so_and_names_every_baseline_that_may_be_as_good(planted: Planted) -> None:
+    few = optimize(fit(check_runs(planted(runs=5, noise=0.2)), "reciprocal"))
+    assert any(warning.startswith("prior-dominated: 5 mixtures") for warning in few.warnings)
+    unsure = [name for name, each in few.baselines.items() if (each.probability_better or 1) < 0.9]
+    said = [warning for warning in few.warnings if "cannot tell them apart" in warning]
+    assert len(said) == 1 and len(unsure) > 1 and all(f"({name})" in said[0] for name in unsure)
+    many = optimize(fit(check_runs(planted(runs=60, noise=1e-4)), "exponential"))
+    assert not any("prior-dominated" in warning or "tell them apart" in warning for warning in many.warnings)
+
+
 def test_near_optimal_ranges_hold_the_optimum_and_can_be_left_out(law: Law) -> None:
     found = optimize(law, slack=0.005)
     for domain, share in found.mixture.as_dict().items():
