@@ -60,6 +60,7 @@ def run(
         print(to_json(found.as_json()), end="")
         return
     console = screen()
+    console.print(f"A is {first}, B is {second}")
     _describe(console, found)
     for warning in found.warnings:
         console.print(f"warning: {warning}")

@@ -106,8 +106,12 @@ def _carry_out(
         chosen, seeds = _full(plan, mixture, name), tuple(seed or range(plan.target.seeds))
     if status or dry_run:
         now = _standing(plan, chosen, seeds)
-        (_tell_status if status else _tell_price)(console, plan, now)
-        if now.left:
+        if status:
+            busy = _tell_status(console, plan, now)
+        else:
+            busy = False
+            _tell_price(console, plan, now)
+        if now.left and not busy:
             console.print(f"Next: mixlaw train {path}{'' if mixture is None else f' --mixture {mixture}'}")
         return
     table = _train(console, plan, chosen, seeds)
@@ -221,7 +225,8 @@ def _worth_showing(rows: pd.DataFrame, searches: bool) -> list[str]:
     return columns + [name for name in ("effective_samples", "over_cap") if name in rows.columns]
 
 
-def _tell_status(console: Console, plan: Plan, now: "Standing") -> None:
+def _tell_status(console: Console, plan: Plan, now: "Standing") -> bool:
+    """Tell what is done, running, failed and left; return whether a command trains here now."""
     from mixlaw.launch.lock import holder
     from mixlaw.launch.packing import on_gpu, workers_of
     from mixlaw.launch.queue import Queue
@@ -247,6 +252,7 @@ def _tell_status(console: Console, plan: Plan, now: "Standing") -> None:
     if not now.left:
         end = f"report {plan.folder}" if now.members[0].full else f"fit {plan.folder / RUNS}"
         console.print(f"Next: mixlaw {end}")
+    return bool(at_work)
 
 
 def _tell_price(console: Console, plan: Plan, now: "Standing") -> None:

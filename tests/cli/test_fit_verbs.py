@@ -105,6 +105,7 @@ def test_compare_gives_the_probability_by_target_and_in_all(law: Path) -> None:
     assert content["total"]["probability"] == pytest.approx(by_target["code"])
     out = run("compare", "law.json", "a.json", "b.json", "--weights", "weights.json")
     assert "P(A beats B)" in out and "Next: mixlaw export a.json" in out
+    assert "A is a.json, B is b.json" in out
     assert "Next: measure both" in run("compare", "law.json", "b.json", "b.json")
 
 

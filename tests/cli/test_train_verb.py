@@ -114,7 +114,10 @@ def test_status_tells_who_trains(study: Path) -> None:
         status = run("study", "--status")
     assert "training now: process" in status and "0 of 3 runs done, 1 running, 0 failed, 3 left" in status
     assert f"natural-0.03M is trained by worker 7 on {claim.host}, 50%" in status
-    assert "0 running" in run("study", "--status"), "a worker of this machine ends with its command"
+    assert "Next:" not in status, "nothing is to be done while it trains"
+    later = run("study", "--status")
+    assert "0 running" in later, "a worker of this machine ends with its command"
+    assert "Next: mixlaw train study" in later
 
 
 def test_status_tells_the_hours_that_are_left(study: Path) -> None:
